@@ -90,12 +90,10 @@ struct AttrList {
 enum class Op : uint8_t {
 #define OP(name, ...) name,
 #include "ir/ops.def"
-#undef OP
 };
 inline constexpr int kOpCount = 0
 #define OP(name, ...) +1
 #include "ir/ops.def"
-#undef OP
     ;
 
 /// A row. Members keep the order of this declaration in ops.def. See ops.def for the meaning of each edge case.
