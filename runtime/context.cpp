@@ -1,0 +1,216 @@
+#include "runtime/context.h"
+#include "runtime/fpenv.h"
+#include "runtime/pool.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+namespace trellis::runtime {
+namespace {
+
+static_assert(max_threads == TRELLIS_MAX_THREADS);
+
+constexpr int64_t alignment = 64, huge_page = 2 << 20;
+
+int64_t round_up(int64_t bytes, int64_t to) { return (bytes + to - 1) / to * to; }
+
+template <class T> T *new_array(size_t count) {
+  return static_cast<T *>(calloc(count > 0 ? count : 1, sizeof(T)));
+}
+
+uint64_t now_ns() {
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return static_cast<uint64_t>(t.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(t.tv_nsec);
+}
+
+} // namespace
+
+bool Block::allocate(int64_t bytes) {
+  if (bytes > INT64_MAX / 2) return false;
+  if (bytes < 2 * huge_page) {
+    size_t size = static_cast<size_t>(round_up(bytes > 0 ? bytes : 1, alignment));
+    base = static_cast<char *>(aligned_alloc(alignment, size));
+    if (base != nullptr) memset(base, 0, size);
+    return base != nullptr;
+  }
+  // One huge page more than needed, so that a huge-page boundary lies within; the rest goes back.
+  size_t size = static_cast<size_t>(round_up(bytes, huge_page)), whole = size + huge_page;
+  void *map = mmap(nullptr, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (map == MAP_FAILED) return false;
+  auto at = reinterpret_cast<uintptr_t>(map);
+  size_t before = (huge_page - at % huge_page) % huge_page, after = whole - size - before;
+  if (before > 0) munmap(map, before);
+  base = static_cast<char *>(map) + before;
+  if (after > 0) munmap(base + size, after);
+  mapped = size;
+  madvise(base, size, MADV_HUGEPAGE); // advice: without it all is only slower
+  return true;
+}
+
+Block::~Block() {
+  if (mapped > 0)
+    munmap(base, mapped);
+  else
+    free(base);
+}
+
+trellis_status Context::init(const trellis_program &program, int threads, Text &error) {
+  prog = &program;
+  int64_t state_bytes = 0;
+  for (uint32_t s = 0; s < program.state_count; ++s) {
+    int64_t bytes = program.states[s].bytes;
+    if (bytes > INT64_MAX / 4 ||
+        __builtin_add_overflow(state_bytes, round_up(bytes, alignment), &state_bytes))
+      state_bytes = INT64_MAX;
+  }
+  if (!arena.allocate(program.arena_bytes) || !state_block.allocate(state_bytes)) {
+    error.add("out of memory: the program needs %" PRId64 " bytes of arena and %" PRId64 " of state",
+              program.arena_bytes, state_bytes);
+    return TRELLIS_OUT_OF_MEMORY;
+  }
+  states = new_array<void *>(program.state_count);
+  own_states = new_array<void *>(program.state_count);
+  if (states == nullptr || own_states == nullptr) {
+    error.add("out of memory");
+    return TRELLIS_OUT_OF_MEMORY;
+  }
+  char *at = state_block.data();
+  for (uint32_t s = 0; s < program.state_count; ++s) {
+    states[s] = own_states[s] = at;
+    at += round_up(program.states[s].bytes, alignment);
+  }
+  if (!resolve()) {
+    error.add("out of memory for the arguments of %" PRIu32 " kernel calls", program.call_count);
+    return TRELLIS_OUT_OF_MEMORY;
+  }
+  for (uint32_t c = 0; c < program.call_count; ++c) {
+    const trellis_call &call = program.calls[c];
+    parallel |= call.trip / (call.grain > 1 ? call.grain : 1) > 1;
+  }
+  return set_threads(threads, error);
+}
+
+Context::~Context() {
+  if (thread_count > 0) pool_release(thread_count);
+  free(states);
+  free(own_states);
+  free(args);
+  free(callers);
+  free(input_patches);
+  free(output_patches);
+  free(times);
+}
+
+void *Context::address(const trellis_slot &slot) const {
+  char *base = nullptr;
+  switch (slot.kind) {
+  case TRELLIS_SLOT_ARENA: base = arena.data(); break;
+  case TRELLIS_SLOT_STATE: base = static_cast<char *>(states[slot.index]); break;
+  case TRELLIS_SLOT_CONSTANT: // kernels only read it
+    base = static_cast<char *>(const_cast<void *>(prog->constant_data[slot.index]));
+    break;
+  default: return nullptr; // callers' memory: patched
+  }
+  return base == nullptr ? nullptr : base + slot.offset;
+}
+
+bool Context::resolve() {
+  size_t total = 0, from_inputs = 0, from_outputs = 0;
+  for (uint32_t c = 0; c < prog->call_count; ++c) {
+    const trellis_call &call = prog->calls[c];
+    total += call.arg_count;
+    for (uint32_t a = 0; a < call.arg_count; ++a) {
+      int32_t kind = prog->slots[call.args[a]].kind;
+      from_inputs += kind == TRELLIS_SLOT_INPUT;
+      from_outputs += kind == TRELLIS_SLOT_OUTPUT;
+    }
+  }
+  if (total > UINT32_MAX) return false;
+  args = new_array<void *>(total);
+  callers = new_array<void *>(size_t{prog->input_count} + prog->output_count);
+  input_patches = new_array<Patch>(from_inputs);
+  output_patches = new_array<Patch>(from_outputs);
+  if (args == nullptr || callers == nullptr || input_patches == nullptr || output_patches == nullptr)
+    return false;
+  uint32_t arg = 0;
+  for (uint32_t c = 0; c < prog->call_count; ++c)
+    for (uint32_t a = 0; a < prog->calls[c].arg_count; ++a, ++arg) {
+      const trellis_slot &slot = prog->slots[prog->calls[c].args[a]];
+      Patch patch{arg, slot.index, slot.offset};
+      if (slot.kind == TRELLIS_SLOT_INPUT)
+        input_patches[input_patch_count++] = patch;
+      else if (slot.kind == TRELLIS_SLOT_OUTPUT)
+        output_patches[output_patch_count++] = patch;
+      else
+        args[arg] = address(slot);
+    }
+  return true;
+}
+
+void Context::bind_state(uint32_t index, void *storage) {
+  states[index] = storage != nullptr ? storage : own_states[index];
+  uint32_t arg = 0;
+  for (uint32_t c = 0; c < prog->call_count; ++c)
+    for (uint32_t a = 0; a < prog->calls[c].arg_count; ++a, ++arg) {
+      const trellis_slot &slot = prog->slots[prog->calls[c].args[a]];
+      if (slot.kind == TRELLIS_SLOT_STATE && static_cast<uint32_t>(slot.index) == index)
+        args[arg] = address(slot);
+    }
+}
+
+trellis_status Context::set_threads(int threads, Text &error) {
+  if (threads < 1 || threads > max_threads) {
+    error.add("threads should be 1 to %d, but is %d", max_threads, threads);
+    return TRELLIS_BAD_THREADS;
+  }
+  if (!pool_reserve(threads)) {
+    error.add("the system refuses to start %d threads", threads);
+    return TRELLIS_BAD_THREADS;
+  }
+  if (thread_count > 0) pool_release(thread_count);
+  thread_count = threads;
+  return TRELLIS_OK;
+}
+
+void Context::run(void *const *inputs, void *const *outputs) {
+  for (uint32_t p = 0; p < input_patch_count; ++p)
+    args[input_patches[p].arg] =
+        static_cast<char *>(inputs[input_patches[p].index]) + input_patches[p].offset;
+  for (uint32_t p = 0; p < output_patch_count; ++p)
+    args[output_patches[p].arg] =
+        static_cast<char *>(outputs[output_patches[p].index]) + output_patches[p].offset;
+
+  FpScope environment;
+  Team team(parallel ? thread_count : 1);
+  void *const *at = args;
+  uint64_t before = times != nullptr ? now_ns() : 0;
+  for (uint32_t c = 0; c < prog->call_count; ++c) {
+    const trellis_call &call = prog->calls[c];
+    team.run(call.kernel, at, call.trip, call.grain);
+    at += call.arg_count;
+    if (times != nullptr) {
+      uint64_t after = now_ns();
+      times[c] += after - before;
+      before = after;
+    }
+  }
+  profiled_runs += times != nullptr;
+}
+
+bool Context::set_profile(bool on) {
+  free(times);
+  times = on ? new_array<uint64_t>(prog->call_count) : nullptr;
+  profiled_runs = 0;
+  return !on || times != nullptr;
+}
+
+const uint64_t *Context::profile(uint64_t *runs) const {
+  if (runs != nullptr) *runs = profiled_runs;
+  return times;
+}
+
+} // namespace trellis::runtime
