@@ -1,0 +1,95 @@
+#include "passes/pass.h"
+#include "passes/autodiff.h"
+#include "passes/dce.h"
+#include <algorithm>
+#include <cstdio>
+#include <exception>
+#include <fmt/format.h>
+
+namespace trellis {
+
+static void none(const PassArgs &args, std::string_view name) {
+  if (!args.empty())
+    throw CompileError(fmt::format("pass '{}' takes no arguments, but got '{}'", name, args[0]));
+}
+
+static const PassInfo kPasses[] = {
+#define PASS(name, doc, ...)                                                                                 \
+  {#name, doc,                                                                                               \
+   []([[maybe_unused]] GraphPtr &g, [[maybe_unused]] const PassArgs &args,                                   \
+      [[maybe_unused]] const PassOptions &options) { __VA_ARGS__; }},
+#include "passes/passes.def"
+};
+
+std::span<const PassInfo> passes() { return kPasses; }
+const PassInfo *find_pass(std::string_view name) {
+  for (const PassInfo &p : kPasses)
+    if (p.name == name) return &p;
+  return nullptr;
+}
+
+static void say(const PassOptions &o, const std::string &text) {
+  if (o.print)
+    o.print(text);
+  else
+    std::fwrite(text.data(), 1, text.size(), stderr);
+}
+
+PassScope::PassScope(std::string_view name, GraphPtr &g, const PassOptions &options)
+    : name_(name), graph_(g), options_(options), start_(std::chrono::steady_clock::now()),
+      unwinding_(std::uncaught_exceptions()) {}
+
+PassScope::~PassScope() {
+  if (std::uncaught_exceptions() > unwinding_) return;
+  std::chrono::duration<double, std::milli> ms = std::chrono::steady_clock::now() - start_;
+  if (options_.time)
+    say(options_,
+        fmt::format("{:<16} {:9.3f} ms {:7} nodes\n", name_, ms.count(), graph_->reachable().size()));
+}
+
+std::vector<std::string> split_passes(std::string_view list) {
+  std::vector<std::string> out;
+  std::string word;
+  int depth = 0;
+  for (char c : list) {
+    if (c == ' ') continue;
+    depth += c == '(' ? 1 : c == ')' ? -1 : 0;
+    if (c == ',' && depth == 0) {
+      if (!word.empty()) out.push_back(std::move(word));
+      word.clear();
+    } else
+      word += c;
+  }
+  if (!word.empty()) out.push_back(std::move(word));
+  return out;
+}
+
+static const PassInfo &known(std::string_view name) {
+  if (const PassInfo *p = find_pass(name)) return *p;
+  std::string all;
+  for (const PassInfo &p : kPasses) all += (all.empty() ? "" : ", ") + std::string(p.name);
+  throw CompileError(fmt::format("there is no pass '{}'; the passes are: {}", name, all));
+}
+
+void run_passes(GraphPtr &g, const std::vector<std::string> &list, const PassOptions &options) {
+  for (const auto *set : {&options.off, &options.print_after})
+    for (const std::string &name : *set) known(name);
+  std::vector<std::pair<const PassInfo *, PassArgs>> todo;
+  for (const std::string &item : list) {
+    size_t open = item.find('(');
+    PassArgs args;
+    if (open != std::string::npos) {
+      if (item.back() != ')' || item.find('(', open + 1) != std::string::npos)
+        throw CompileError(fmt::format("'{}' is not a pass: write name or name(argument, ...)", item));
+      args = split_passes(std::string_view(item).substr(open + 1, item.size() - open - 2));
+    }
+    todo.emplace_back(&known(std::string_view(item).substr(0, open)), std::move(args));
+  }
+  for (const auto &[pass, args] : todo) {
+    if (options.off.count(pass->name)) continue;
+    PassScope scope(pass->name, g, options);
+    pass->run(g, args, options);
+  }
+}
+
+} // namespace trellis
