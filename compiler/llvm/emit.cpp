@@ -1,0 +1,164 @@
+#include "compiler/llvm/emit.h"
+#include "compiler/llvm/emit_expr.h"
+#include <fmt/format.h>
+
+namespace trellis {
+
+using namespace llvm;
+
+namespace {
+
+class Emitter : public ExprEmitter {
+public:
+  Emitter(llvm::Module &m, const Kernel &k, const Target &t) : ExprEmitter(m, k, t) {}
+
+  llvm::Function *run() {
+    llvm::Type *ptr = b.getPtrTy(), *i64 = b.getInt64Ty();
+    // The arguments are loaded by a thin entry, so that the body has parameters that can say noalias.
+    int slots = kernel.slots();
+    std::vector<llvm::Type *> types(size_t(slots), ptr);
+    types.push_back(i64), types.push_back(i64);
+    auto *body = llvm::Function::Create(FunctionType::get(b.getVoidTy(), types, false), GlobalValue::InternalLinkage, kernel.name + ".body", module);
+    auto *entry = llvm::Function::Create(FunctionType::get(b.getVoidTy(), {ptr, i64, i64}, false), GlobalValue::ExternalLinkage, kernel.name, module);
+    for (llvm::Function *f : {body, entry}) {
+      f->addFnAttr("target-cpu", target.cpu);
+      if (!target.features.empty()) f->addFnAttr("target-features", target.features);
+      f->addFnAttr(Attribute::NoUnwind);
+    }
+    body->addFnAttr(Attribute::NoInline);
+    for (int i = 0; i < slots; ++i) {
+      body->addParamAttr(unsigned(i), Attribute::NoAlias);
+      body->addParamAttr(unsigned(i), Attribute::get(module.getContext(), Attribute::NoUndef));
+      bases.push_back(body->getArg(unsigned(i)));
+    }
+
+    b.SetInsertPoint(BasicBlock::Create(module.getContext(), "", entry));
+    std::vector<llvm::Value *> args;
+    for (int i = 0; i < slots; ++i) args.push_back(b.CreateLoad(ptr, b.CreateConstGEP1_64(ptr, entry->getArg(0), uint64_t(i))));
+    args.push_back(entry->getArg(1)), args.push_back(entry->getArg(2));
+    b.CreateCall(body, args);
+    b.CreateRetVoid();
+
+    function = body;
+    entry_block = BasicBlock::Create(module.getContext(), "entry", body);
+    b.SetInsertPoint(entry_block);
+    for (size_t i = size_t(slots); i < kernel.buffers.size(); ++i) declare_local(int(i));
+    auto *start = BasicBlock::Create(module.getContext(), "start", body);
+    b.SetInsertPoint(start);
+    parallel(body->getArg(unsigned(slots)), body->getArg(unsigned(slots) + 1));
+    b.CreateRetVoid();
+    b.SetInsertPoint(entry_block);
+    b.CreateBr(start);
+    return entry;
+  }
+
+private:
+  // The leading parallel loops run as one, over [begin, end).
+  void parallel(llvm::Value *begin, llvm::Value *end) {
+    std::vector<IndexVar> vars;
+    const std::vector<Stmt> *level = &kernel.body;
+    while (level->size() == 1 && level->front().kind == Stmt::Kind::loop && level->front().loop == Stmt::Loop::parallel)
+      vars.push_back(level->front().var), level = &level->front().body;
+    if (vars.empty()) return stmts(*level);
+    loop(begin, end, true, [&](llvm::Value *t) {
+      for (size_t i = vars.size(); i-- > 0;) {
+        llvm::Value *extent = b.getInt64(uint64_t(std::max<int64_t>(vars[i].extent, 1)));
+        env[vars[i].id] = {i == 0 ? t : b.CreateURem(t, extent), 0};
+        if (i) t = b.CreateUDiv(t, extent);
+      }
+      stmts(*level);
+    });
+  }
+
+  // for (i = begin; i < end; ++i): `may_skip` where begin < end is not known.
+  template <class F> void loop(llvm::Value *begin, llvm::Value *end, bool may_skip, F body) {
+    auto &c = module.getContext();
+    auto *head = BasicBlock::Create(c, "loop", function), *exit = BasicBlock::Create(c, "exit", function);
+    BasicBlock *before = b.GetInsertBlock();
+    if (may_skip) b.CreateCondBr(b.CreateICmpSLT(begin, end), head, exit);
+    else b.CreateBr(head);
+    b.SetInsertPoint(head);
+    PHINode *i = b.CreatePHI(b.getInt64Ty(), 2);
+    i->addIncoming(begin, before);
+    body(i);
+    llvm::Value *next = b.CreateAdd(i, b.getInt64(1), "", true, true);
+    i->addIncoming(next, b.GetInsertBlock());
+    b.CreateCondBr(b.CreateICmpSLT(next, end), head, exit);
+    b.SetInsertPoint(exit);
+  }
+
+  void stmts(const std::vector<Stmt> &all) {
+    for (const Stmt &s : all)
+      if (s.kind == Stmt::Kind::store) store(s);
+      else loop(s);
+  }
+
+  void loop(const Stmt &s) {
+    int64_t n = s.var.extent;
+    if (n <= 0) return;
+    switch (s.loop) {
+    case Stmt::Loop::serial:
+    case Stmt::Loop::parallel: // below the leading ones
+      if (n == 1) { bind(s, b.getInt64(0), 0); return; }
+      loop(b.getInt64(0), b.getInt64(uint64_t(n)), false, [&](llvm::Value *i) { bind(s, i, 0); });
+      return;
+    case Stmt::Loop::unroll:
+      for (int64_t i = 0; i < n; ++i) bind(s, b.getInt64(uint64_t(i)), 0);
+      return;
+    case Stmt::Loop::vector: {
+      int64_t w = s.lanes, chunks = n / w;
+      if (s.unroll_chunks || chunks <= 1)
+        for (int64_t c = 0; c < chunks; ++c) bind(s, b.getInt64(uint64_t(c * w)), int(w));
+      else
+        loop(b.getInt64(0), b.getInt64(uint64_t(chunks)), false, [&](llvm::Value *i) { bind(s, b.CreateMul(i, b.getInt64(uint64_t(w)), "", true, true), int(w)); });
+      if (n % w) bind(s, b.getInt64(uint64_t(chunks * w)), int(n % w));
+      return;
+    }
+    }
+  }
+
+  void bind(const Stmt &s, llvm::Value *base, int lanes) {
+    env[s.var.id] = {base, lanes};
+    int saved_var = vector_var, saved_lanes = vector_lanes;
+    if (lanes > 1) vector_var = s.var.id, vector_lanes = lanes;
+    else env[s.var.id].lanes = 0;
+    stmts(s.body);
+    vector_var = saved_var, vector_lanes = saved_lanes;
+  }
+
+  void store(const Stmt &s) {
+    start_statement();
+    llvm::Value *scalar = nullptr, *mask = nullptr;
+    for (const IndexGuard &g : s.guards) {
+      Lanes p = guard(g);
+      auto *&into = p.vector ? mask : scalar;
+      into = into ? b.CreateAnd(into, p.value) : p.value;
+    }
+    if (s.when) {
+      Lanes p = expr(s.when);
+      auto *&into = p.vector ? mask : scalar;
+      into = into ? b.CreateAnd(into, p.value) : p.value;
+    }
+    BasicBlock *join = nullptr;
+    if (scalar) {
+      auto *then = BasicBlock::Create(module.getContext(), "then", function);
+      join = BasicBlock::Create(module.getContext(), "join", function);
+      b.CreateCondBr(scalar, then, join);
+      b.SetInsertPoint(then);
+      start_statement(); // nothing computed before the branch may be assumed after it
+    }
+    Lanes v = expr(s.value);
+    store_to(s.buffer, s.index, s.dynamic, v, mask);
+    if (join) {
+      b.CreateBr(join);
+      b.SetInsertPoint(join);
+    }
+    start_statement();
+  }
+};
+
+} // namespace
+
+llvm::Function *emit_kernel(llvm::Module &m, const Kernel &k, const Target &t) { return Emitter(m, k, t).run(); }
+
+} // namespace trellis
