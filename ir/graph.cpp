@@ -69,14 +69,22 @@ static size_t hash_key(Op op, const Values &operands, const Attrs &attrs, const 
   return h;
 }
 
-const Node *Graph::node(Op op, Values operands, Attrs attrs, std::vector<std::shared_ptr<const Graph>> bodies) {
-  for (Value v : operands) TRELLIS_CHECK(v && &v.graph() == this, "an operand is absent or of another graph");
+std::vector<Type> infer(Op op, const Values &operands, Attrs &attrs, const std::vector<std::shared_ptr<const Graph>> &bodies,
+                        const Location &loc) {
   const OpInfo &row = info(op);
-  // Interning first compares canonical attributes, so the shape rule, which makes them canonical, runs before.
-  Infer c{op, operands, attrs, bodies, location, {}};
+  Infer c{op, operands, attrs, bodies, loc, {}};
   check_row(row, c);
   if (row.infer) row.infer(c);
   else infer_elementwise(row, c);
+  for (const Type &t : c.types) c.require(is_reasonable(t.shape), fmt::format("a result of {} is too large", t.str()));
+  return std::move(c.types);
+}
+
+const Node *Graph::node(Op op, Values operands, Attrs attrs, std::vector<std::shared_ptr<const Graph>> bodies) {
+  for (Value v : operands) TRELLIS_CHECK(v && &v.graph() == this, "an operand is absent or of another graph");
+  const OpInfo &row = info(op);
+  // Interning compares canonical attributes, so the shape rule, which makes them canonical, runs before.
+  std::vector<Type> types = infer(op, operands, attrs, bodies, location);
   if (row.commutative && operands.size() == 2 &&
       std::pair(operands[1].node->id, operands[1].index) < std::pair(operands[0].node->id, operands[0].index))
     std::swap(operands[0], operands[1]);
@@ -87,7 +95,7 @@ const Node *Graph::node(Op op, Values operands, Attrs attrs, std::vector<std::sh
         std::equal(operands.begin(), operands.end(), n.operands.begin(), [](Value a, Value b) { return a.is(b); }))
       return &n;
   }
-  nodes_.push_back({uint32_t(nodes_.size()), op, std::move(operands), std::move(attrs), std::move(bodies), std::move(c.types), location, this});
+  nodes_.push_back({uint32_t(nodes_.size()), op, std::move(operands), std::move(attrs), std::move(bodies), std::move(types), location, this});
   interned_.emplace(h, &nodes_.back());
   return &nodes_.back();
 }
@@ -108,8 +116,9 @@ Value Graph::scalar(DType dtype, double value) { return constant(Tensor::scalar(
 Value Graph::splat(const Type &like, double value) {
   Value s = scalar(like.dtype, value);
   if (like.rank() == 0) return s;
-  s = make(Op::reshape, {s}, {{Attr::shape, Shape(like.shape.size(), Dim(1))}});
-  return make(Op::expand, {s}, {{Attr::shape, like.shape}});
+  Shape ones(like.shape.size(), Dim(1));
+  s = make(Op::reshape, {s}, {{Attr::shape, ones}});
+  return same(like.shape, ones) ? s : make(Op::expand, {s}, {{Attr::shape, like.shape}});
 }
 
 Value Graph::find_input(std::string_view name) const {

@@ -112,6 +112,11 @@ private:
   Location saved_;
 };
 
+/// Runs the checks and the shape rule of `op`: makes `attrs` canonical and gives the results' types. Throws CompileError
+/// at `loc`.
+std::vector<Type> infer(Op op, const Values &operands, Attrs &attrs, const std::vector<std::shared_ptr<const Graph>> &bodies,
+                        const Location &loc);
+
 /// What a shape rule sees and says. Rules normalise attributes to canonical form (defaults erased, axes not negative).
 class Infer {
 public:

@@ -55,6 +55,16 @@ bool is_static(const Shape &s) {
   return true;
 }
 
+bool is_reasonable(const Shape &s) {
+  int64_t n = 1;
+  for (Dim d : s) {
+    if (!d.is_static() || d.value() == 0) continue;
+    if (d.value() > int64_t(1) << 31 || d.value() > (int64_t(1) << 40) / n) return false;
+    n *= d.value();
+  }
+  return true;
+}
+
 int64_t element_count(const Shape &s) {
   int64_t n = 1;
   for (Dim d : s) n *= d.value();

@@ -58,6 +58,9 @@ inline bool compatible(Dim a, Dim b) { return same(a, b) || a.is_unknown() || b.
 using Shape = std::vector<Dim>;
 bool same(const Shape &a, const Shape &b);
 bool is_static(const Shape &s);
+/// Static dims of at most 2^31 and at most 2^40 elements (dims of 0 left aside): what every node's results keep to, so
+/// that shape rules and index arithmetic need not look for overflow.
+bool is_reasonable(const Shape &s);
 /// Product of static dims.
 int64_t element_count(const Shape &s);
 /// The dims as numbers.
