@@ -38,19 +38,22 @@ struct Plan {
 };
 
 /// Calls move(place, dense index) for every element. The two inner loops are the last dim, which is
-/// contiguous in the dense data, and the dim that is contiguous in the physical data, in tiles so that both
-/// stay in cache.
+/// contiguous in the dense data, and of the others the one with the closest neighbours in the physical data,
+/// in tiles of cache lines.
 template <class Move> void for_each_element(const Plan &plan, Move move) {
   int last = plan.rank - 1, other = -1;
   const int64_t *last_table = plan.table(last);
-  auto unit = [&](int d) { return plan.dims[d] > 1 && plan.table(d)[1] - plan.table(d)[0] == 1; };
-  for (int d = 0; d < last && !unit(last); ++d)
-    if (unit(d)) other = d;
+  int64_t closest = INT64_MAX;
+  for (int d = 0; d < last; ++d) {
+    if (plan.dims[d] < 2) continue;
+    int64_t step = plan.table(d)[1] - plan.table(d)[0];
+    if (step > 0 && step < closest) closest = step, other = d;
+  }
 
   static const int64_t zero = 0;
   const int64_t *other_table = other >= 0 ? plan.table(other) : &zero;
   int64_t other_dim = other >= 0 ? plan.dims[other] : 1, last_dim = plan.dims[last];
-  int64_t other_tile = 32, last_tile = other >= 0 ? 32 : last_dim;
+  constexpr int64_t tile = 16;
   int64_t other_stride = 1;
   for (int d = plan.rank; d-- > other + 1;) other_stride *= plan.dims[d];
 
@@ -62,10 +65,10 @@ template <class Move> void for_each_element(const Plan &plan, Move move) {
       dense = dense * plan.dims[d] + (inner ? 0 : counters[d]);
       if (!inner) place += plan.table(d)[counters[d]];
     }
-    for (int64_t j0 = 0; j0 < other_dim; j0 += other_tile)
-      for (int64_t i0 = 0; i0 < last_dim; i0 += last_tile) {
-        int64_t j1 = j0 + other_tile < other_dim ? j0 + other_tile : other_dim;
-        int64_t i1 = i0 + last_tile < last_dim ? i0 + last_tile : last_dim;
+    for (int64_t j0 = 0; j0 < other_dim; j0 += tile)
+      for (int64_t i0 = 0; i0 < last_dim; i0 += tile) {
+        int64_t j1 = j0 + tile < other_dim ? j0 + tile : other_dim;
+        int64_t i1 = i0 + tile < last_dim ? i0 + tile : last_dim;
         for (int64_t j = j0; j < j1; ++j)
           for (int64_t i = i0; i < i1; ++i)
             move(place + other_table[j] + last_table[i], dense + j * other_stride + i);

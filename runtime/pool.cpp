@@ -24,8 +24,7 @@ enum : uint32_t { idle, posted, running, awaited, parked };
 
 struct alignas(128) Worker { // 128: neighbouring lines are fetched in pairs
   std::atomic<uint32_t> state;
-  uint32_t spin_ns; // this and the job below: written by the lease holder while idle or parked
-  trellis_kernel kernel;
+  trellis_kernel kernel; // the job: written by the lease holder while the worker is idle or parked
   void *const *args;
   int64_t begin, end;
   pthread_t thread;
@@ -83,11 +82,16 @@ uint32_t spin_while(const std::atomic<uint32_t> &word, uint32_t value, uint32_t 
   }
 }
 
+/// How long to spin before sleeping, given how crowded the processors are now.
+uint32_t spin_ns() {
+  bool fits = busy_threads.load(std::memory_order_relaxed) <= processors.load(std::memory_order_relaxed);
+  return fits ? spin_long_ns : spin_short_ns;
+}
+
 void *work(void *self) {
   Worker &worker = *static_cast<Worker *>(self);
-  uint32_t spin_ns = spin_short_ns;
   while (!stopping.load()) {
-    uint32_t state = spin_while(worker.state, idle, spin_ns);
+    uint32_t state = spin_while(worker.state, idle, spin_ns());
     if (state == idle) {
       // The second look at `stopping` pairs with pool_stop, which sets it and then looks for parked workers.
       if (worker.state.compare_exchange_strong(state, parked))
@@ -95,7 +99,6 @@ void *work(void *self) {
       continue;
     }
     if (state != posted || !worker.state.compare_exchange_strong(state, running)) continue;
-    spin_ns = worker.spin_ns;
     fp_ensure();
     worker.kernel(worker.args, worker.begin, worker.end);
     if (worker.state.exchange(idle) == awaited) futex_wake(worker.state);
@@ -191,8 +194,7 @@ Team::Team(int threads) {
     for (; taken != 0; taken &= taken - 1)
       leased[count++] = static_cast<uint16_t>(w * 64 + __builtin_ctzll(taken));
   }
-  int busy = busy_threads.fetch_add(size(), std::memory_order_relaxed) + size();
-  spin_ns = busy <= processors.load(std::memory_order_relaxed) ? spin_long_ns : spin_short_ns;
+  busy_threads.fetch_add(size(), std::memory_order_relaxed);
 }
 
 Team::~Team() {
@@ -217,7 +219,6 @@ void Team::run(trellis_kernel kernel, void *const *args, int64_t trip, int64_t g
   int64_t own_end = each + (longer > 0), begin = own_end;
   for (int i = 0; i < helpers; ++i) {
     Worker &worker = workers[leased[i]];
-    worker.spin_ns = spin_ns;
     worker.kernel = kernel;
     worker.args = args;
     worker.begin = begin;
@@ -233,7 +234,7 @@ void Team::run(trellis_kernel kernel, void *const *args, int64_t trip, int64_t g
   }
   for (int i = 0; i < helpers; ++i) {
     Worker &worker = workers[leased[i]];
-    uint32_t state = spin_while(worker.state, running, spin_ns);
+    uint32_t state = spin_while(worker.state, running, spin_ns());
     if (state == running && worker.state.compare_exchange_strong(state, awaited))
       while (worker.state.load() == awaited) futex_wait(worker.state, awaited);
   }

@@ -37,7 +37,6 @@ public:
 
 private:
   int count = 0;
-  uint32_t spin_ns = 0;
   uint16_t leased[max_threads - 1];
 };
 
