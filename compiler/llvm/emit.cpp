@@ -12,14 +12,15 @@ class Emitter : public ExprEmitter {
 public:
   Emitter(llvm::Module &m, const Kernel &k, const Target &t) : ExprEmitter(m, k, t) {}
 
-  llvm::Function *run() {
+  llvm::Function *run(const std::string &symbol) {
     llvm::Type *ptr = b.getPtrTy(), *i64 = b.getInt64Ty();
     // The arguments are loaded by a thin entry, so that the body has parameters that can say noalias.
     int slots = kernel.slots();
     std::vector<llvm::Type *> types(size_t(slots), ptr);
     types.push_back(i64), types.push_back(i64);
-    auto *body = llvm::Function::Create(FunctionType::get(b.getVoidTy(), types, false), GlobalValue::InternalLinkage, kernel.name + ".body", module);
-    auto *entry = llvm::Function::Create(FunctionType::get(b.getVoidTy(), {ptr, i64, i64}, false), GlobalValue::ExternalLinkage, kernel.name, module);
+    auto *body = llvm::Function::Create(FunctionType::get(b.getVoidTy(), types, false), GlobalValue::InternalLinkage, symbol + ".body", module);
+    auto *entry = llvm::Function::Create(FunctionType::get(b.getVoidTy(), {ptr, i64, i64}, false), GlobalValue::ExternalLinkage, symbol, module);
+    entry->setVisibility(GlobalValue::HiddenVisibility);
     for (llvm::Function *f : {body, entry}) {
       f->addFnAttr("target-cpu", target.cpu);
       if (!target.features.empty()) f->addFnAttr("target-features", target.features);
@@ -159,6 +160,8 @@ private:
 
 } // namespace
 
-llvm::Function *emit_kernel(llvm::Module &m, const Kernel &k, const Target &t) { return Emitter(m, k, t).run(); }
+llvm::Function *emit_kernel(llvm::Module &m, const Kernel &k, const Target &t, const std::string &symbol) {
+  return Emitter(m, k, t).run(symbol);
+}
 
 } // namespace trellis

@@ -7,8 +7,8 @@
 
 namespace trellis {
 
-/// Adds `void <kernel.name>(ptr args, i64 begin, i64 end)` (runtime/program.h's trellis_kernel) to the module.
+/// Adds `void <symbol>(ptr args, i64 begin, i64 end)` (runtime/program.h's trellis_kernel) to the module.
 /// No fast-math flag is ever set: rounding was decided in the IR.
-llvm::Function *emit_kernel(llvm::Module &m, const Kernel &k, const Target &t);
+llvm::Function *emit_kernel(llvm::Module &m, const Kernel &k, const Target &t, const std::string &symbol);
 
 } // namespace trellis

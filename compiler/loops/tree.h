@@ -88,6 +88,11 @@ struct Kernel {
   double flops = 0;
   std::string schedule; ///< the chosen schedule, for dumps
 
+  // Statements point into `exprs`, which a move keeps in place and a copy would not.
+  Kernel() = default;
+  Kernel(Kernel &&) = default;
+  Kernel &operator=(Kernel &&) = default;
+
   int slots() const;
   int add_buffer(Buffer b) { buffers.push_back(std::move(b)); return int(buffers.size()) - 1; }
   IndexVar var(int64_t extent) { return {vars++, extent}; }
