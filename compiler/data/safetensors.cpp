@@ -228,7 +228,7 @@ SafeTensors read_safetensors(const std::string &path) {
     throw CompileError(where, "not a safetensors file: its header does not begin with '{'");
   if (!nlohmann::json::sax_parse(text, text + length, &header)) throw CompileError(where, header.problem);
 
-  SafeTensors out{.tensors = {}, .metadata = std::move(header.metadata)};
+  SafeTensors out{.metadata = std::move(header.metadata)};
   uint64_t data_at = 8 + length, data_size = file.size() - data_at;
   std::vector<const Entry *> order;
   for (const Entry &e : header.entries) {

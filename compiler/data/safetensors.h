@@ -13,8 +13,8 @@
 namespace trellis {
 
 struct SafeTensors {
-  std::vector<NamedTensor> tensors;                          ///< in the header's order
-  std::vector<std::pair<std::string, std::string>> metadata; ///< in the header's order
+  std::vector<NamedTensor> tensors = {};                          ///< in the header's order
+  std::vector<std::pair<std::string, std::string>> metadata = {}; ///< in the header's order
   const Tensor *find(std::string_view name) const { return trellis::find(tensors, name); }
   /// The metadata's value, or null.
   const std::string *find_metadata(std::string_view key) const;
