@@ -54,21 +54,36 @@ public:
   }
 
 private:
-  // The leading parallel loops run as one, over [begin, end).
+  // Nests one after the other; the leading parallel loops of each run as one, over its part of [begin, end).
   void parallel(llvm::Value *begin, llvm::Value *end) {
-    std::vector<IndexVar> vars;
-    const std::vector<Stmt> *level = &kernel.body;
-    while (level->size() == 1 && level->front().kind == Stmt::Kind::loop && level->front().loop == Stmt::Loop::parallel)
-      vars.push_back(level->front().var), level = &level->front().body;
-    if (vars.empty()) return stmts(*level);
-    loop(begin, end, true, [&](llvm::Value *t) {
-      for (size_t i = vars.size(); i-- > 0;) {
-        llvm::Value *extent = b.getInt64(uint64_t(std::max<int64_t>(vars[i].extent, 1)));
-        env[vars[i].id] = {i == 0 ? t : b.CreateURem(t, extent), 0};
-        if (i) t = b.CreateUDiv(t, extent);
+    int64_t start = 0;
+    for (const Stmt &nest : kernel.body) {
+      int64_t trip = parallel_trip(nest);
+      llvm::Value *low = begin, *high = end;
+      if (kernel.body.size() > 1) {
+        llvm::Value *offset = b.getInt64(uint64_t(start));
+        low = b.CreateBinaryIntrinsic(Intrinsic::smax, b.CreateSub(begin, offset), b.getInt64(0));
+        high = b.CreateBinaryIntrinsic(Intrinsic::smin, b.CreateSub(end, offset), b.getInt64(uint64_t(trip)));
       }
-      stmts(*level);
-    });
+      start += trip;
+      std::vector<IndexVar> vars;
+      const Stmt *s = &nest;
+      const std::vector<Stmt> *body = nullptr;
+      while (s && s->kind == Stmt::Kind::loop && s->loop == Stmt::Loop::parallel) {
+        vars.push_back(s->var), body = &s->body;
+        s = body->size() == 1 ? &body->front() : nullptr;
+      }
+      loop(low, high, true, [&](llvm::Value *t) {
+        for (size_t i = vars.size(); i-- > 0;) {
+          llvm::Value *extent = b.getInt64(uint64_t(std::max<int64_t>(vars[i].extent, 1)));
+          env[vars[i].id] = {i == 0 ? t : b.CreateURem(t, extent), 0};
+          if (i) t = b.CreateUDiv(t, extent);
+        }
+        if (body) return stmts(*body);
+        if (nest.kind == Stmt::Kind::store) store(nest);
+        else loop(nest);
+      });
+    }
   }
 
   // for (i = begin; i < end; ++i): `may_skip` where begin < end is not known.

@@ -1,6 +1,6 @@
 // The machine that code is made for. The only place that knows CPU features and block sizes.
 #pragma once
-#include <cstdint>
+#include "compiler/loops/machine.h"
 #include <memory>
 #include <string>
 
@@ -10,14 +10,9 @@ class TargetMachine;
 
 namespace trellis {
 
-struct Target {
+struct Target : Machine {
   std::string name;     ///< as given: host, x86-64-v3, ...
   std::string triple, cpu, features;
-  int vector_bytes = 16;
-  bool fma = false;     ///< fused multiply-add in hardware
-  int registers = 16;   ///< vector registers
-  int64_t l1_bytes = 32 << 10, l2_bytes = 512 << 10; ///< for blocking; nominal for the family, never read from the machine
-  int lanes(int element_bytes) const { return vector_bytes / element_bytes; }
 };
 
 /// "host", "x86-64" (SSE2), "x86-64-v3" (AVX2, FMA), "x86-64-v4" (AVX-512), "aarch64" (NEON). Throws CompileError for

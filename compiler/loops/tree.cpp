@@ -1,6 +1,7 @@
 #include "compiler/loops/tree.h"
 #include <bit>
 #include <fmt/format.h>
+#include <unordered_map>
 
 namespace trellis {
 
@@ -83,11 +84,17 @@ const Expr *Kernel::lanes(int buffer, Index from, int64_t count, Op combine) {
   return &e;
 }
 
-int64_t Kernel::trip() const {
+int64_t parallel_trip(const Stmt &nest) {
   int64_t n = 1;
-  const std::vector<Stmt> *level = &body;
-  while (level->size() == 1 && level->front().kind == Stmt::Kind::loop && level->front().loop == Stmt::Loop::parallel)
-    n *= level->front().var.extent, level = &level->front().body;
+  for (const Stmt *s = &nest; s->kind == Stmt::Kind::loop && s->loop == Stmt::Loop::parallel; s = &s->body.front()) {
+    n *= s->var.extent;
+    if (s->body.size() != 1) break;
+  }
+  return n;
+}
+int64_t Kernel::trip() const {
+  int64_t n = 0;
+  for (const Stmt &s : body) n += parallel_trip(s);
   return n;
 }
 
@@ -104,6 +111,7 @@ Stmt make_store(int buffer, Index index, const Expr *value) {
 
 namespace {
 struct Printer {
+  explicit Printer(const Kernel &kernel) : k(kernel) {}
   const Kernel &k;
   std::string out;
 
@@ -118,7 +126,25 @@ struct Printer {
   std::string place(int buffer, const Index &i, const Expr *dynamic) {
     return fmt::format("{}[{}{}]", k.buffers[size_t(buffer)].name, index(i), dynamic ? " + " + expr(dynamic) : "");
   }
+  // Shared operations are printed once, as a numbered temporary of the statement.
+  std::unordered_map<const Expr *, int> uses, temporaries;
+  void count(const Expr *e) {
+    if (!e || uses[e]++) return;
+    for (const Expr *a : e->args) count(a);
+    count(e->dynamic);
+  }
+  void define(const Expr *e, const std::string &pad) {
+    if (!e || temporaries.count(e)) return;
+    for (const Expr *a : e->args) define(a, pad);
+    define(e->dynamic, pad);
+    if (uses[e] < 2 || e->kind == Expr::Kind::constant || e->kind == Expr::Kind::index) return;
+    std::string text = expr(e);
+    int t = int(temporaries.size());
+    temporaries[e] = t;
+    out += fmt::format("{}t{} = {}\n", pad, t, text);
+  }
   std::string expr(const Expr *e) {
+    if (auto it = temporaries.find(e); it != temporaries.end()) return fmt::format("t{}", it->second);
     switch (e->kind) {
     case Expr::Kind::load: return place(e->buffer, e->index, e->dynamic);
     case Expr::Kind::constant: {
@@ -143,6 +169,9 @@ struct Printer {
         out += fmt::format("{}{} i{} < {}{}:\n", pad, kLoops[int(s.loop)], s.var.id, s.var.extent, s.loop == Stmt::Loop::vector ? fmt::format(" by {}{}", s.lanes, s.unroll_chunks ? " unrolled" : "") : "");
         stmts(s.body, depth + 1);
       } else {
+        uses.clear(), temporaries.clear();
+        for (const Expr *e : {s.value, s.dynamic, s.when}) count(e);
+        for (const Expr *e : {s.value, s.dynamic, s.when}) define(e, pad);
         std::string when = guards(s.guards);
         if (s.when) when += (when.empty() ? "" : " and ") + expr(s.when);
         out += fmt::format("{}{} = {}{}\n", pad, place(s.buffer, s.index, s.dynamic), expr(s.value), when.empty() ? "" : " if " + when);
@@ -152,7 +181,7 @@ struct Printer {
 } // namespace
 
 std::string print(const Kernel &k) {
-  Printer p{k, {}};
+  Printer p(k);
   static constexpr const char *kSpaces[] = {"slot", "scratch", "reg"};
   p.out = fmt::format("kernel @{} {{{}\n", k.name, k.schedule.empty() ? "" : "  // " + k.schedule);
   for (const Buffer &b : k.buffers) p.out += fmt::format("  {} {} : {}[{}]\n", kSpaces[int(b.space)], b.name, name(b.dtype), b.size);

@@ -82,7 +82,7 @@ struct Stmt {
 struct Kernel {
   std::string name;
   std::vector<Buffer> buffers; ///< slots first, in the order of the arguments
-  std::vector<Stmt> body;
+  std::vector<Stmt> body;      ///< nests that are independent of each other
   std::deque<Expr> exprs;
   int vars = 0;
   double flops = 0;
@@ -103,9 +103,12 @@ struct Kernel {
   const Expr *op(Op o, std::vector<const Expr *> args, DType result);
   const Expr *guarded(std::vector<IndexGuard> guards, const Expr *inside, const Expr *outside);
   const Expr *lanes(int buffer, Index from, int64_t count, Op combine);
-  /// Iterations of the leading parallel loops together.
+  /// Iterations that may run in any order: those of each nest's leading parallel loops, nests one after the other.
   int64_t trip() const;
 };
+
+/// Iterations of the leading parallel loops of a nest; 1 if it has none.
+int64_t parallel_trip(const Stmt &nest);
 
 Stmt make_loop(Stmt::Loop kind, IndexVar var, std::vector<Stmt> body, int lanes = 1, bool unroll_chunks = false);
 Stmt make_store(int buffer, Index index, const Expr *value);
