@@ -2,6 +2,7 @@
 #pragma once
 #include "compiler/executable.h"
 #include "compiler/llvm/target.h"
+#include "passes/fuse.h"
 #include "passes/pass.h"
 
 namespace trellis {

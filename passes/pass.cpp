@@ -1,6 +1,7 @@
 #include "passes/pass.h"
 #include "passes/autodiff.h"
 #include "passes/dce.h"
+#include "passes/pad_conv.h"
 #include <algorithm>
 #include <cstdio>
 #include <exception>
