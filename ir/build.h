@@ -1,5 +1,5 @@
-// Builder functions: make nodes with numpy broadcasting and literals. The only place where broadcasting is undone
-// into explicit `expand` nodes: elementwise nodes themselves have operands of one shape.
+// Builder functions: make nodes with numpy broadcasting and literals. The only place where broadcasting is
+// undone into explicit `expand` nodes: elementwise nodes themselves have operands of one shape.
 #pragma once
 #include "ir/graph.h"
 
@@ -14,11 +14,11 @@ struct Operand {
   Operand(int n) : number(n) {}
 };
 
-/// Broadcasts (numpy rules: shapes aligned at the back, extents of 1 repeat) and makes the node. Throws a located
-/// CompileError where shapes or dtypes do not fit.
-Value elementwise(Graph &g, Op op, std::vector<Operand> operands);
-/// The same, the graph taken from the first operand that is a value.
-Value elementwise(Op op, std::vector<Operand> operands);
+/// Broadcasts (numpy rules: shapes aligned at the back, extents of 1 repeat) and makes the node. Throws a
+/// located CompileError where shapes or dtypes do not fit.
+Value elementwise(Graph &g, Op op, std::vector<Operand> operands, Attrs attrs = {});
+/// The same, the graph taken from the first operand that is a value. For every row that `broadcasts()`.
+Value elementwise(Op op, std::vector<Operand> operands, Attrs attrs = {});
 
 /// `v` with leading axes added and extents of 1 repeated.
 Value broadcast_to(Value v, const Shape &shape);
@@ -35,15 +35,55 @@ inline Value operator-(Value a) { return elementwise(Op::neg, {a}); }
 inline Value operator-(Operand a, Value b) { return elementwise(Op::add, {a, -b}); }
 inline Value operator-(Value a, double b) { return elementwise(Op::add, {a, -b}); }
 
+inline Value abs(Value x) { return elementwise(Op::abs, {x}); }
 inline Value exp(Value x) { return elementwise(Op::exp, {x}); }
+inline Value expm1(Value x) { return elementwise(Op::expm1, {x}); }
+inline Value log(Value x) { return elementwise(Op::log, {x}); }
+inline Value log1p(Value x) { return elementwise(Op::log1p, {x}); }
+inline Value sin(Value x) { return elementwise(Op::sin, {x}); }
+inline Value cos(Value x) { return elementwise(Op::cos, {x}); }
+inline Value atan(Value x) { return elementwise(Op::atan, {x}); }
+inline Value tanh(Value x) { return elementwise(Op::tanh, {x}); }
+inline Value erf(Value x) { return elementwise(Op::erf, {x}); }
+inline Value sqrt(Value x) { return elementwise(Op::sqrt, {x}); }
+inline Value floor(Value x) { return elementwise(Op::floor, {x}); }
+inline Value round(Value x) { return elementwise(Op::round, {x}); }
+inline Value ceil(Value x) { return elementwise(Op::ceil, {x}); }
+inline Value trunc(Value x) { return elementwise(Op::trunc, {x}); }
+inline Value sign(Value x) { return elementwise(Op::sign, {x}); }
+inline Value square(Value x) { return elementwise(Op::square, {x}); }
+inline Value reciprocal(Value x) { return elementwise(Op::reciprocal, {x}); }
+inline Value rsqrt(Value x) { return elementwise(Op::rsqrt, {x}); }
+inline Value sigmoid(Value x) { return elementwise(Op::sigmoid, {x}); }
+inline Value softplus(Value x) { return elementwise(Op::softplus, {x}); }
+inline Value silu(Value x) { return elementwise(Op::silu, {x}); }
+inline Value relu(Value x) { return elementwise(Op::relu, {x}); }
+inline Value gelu(Value x) { return elementwise(Op::gelu, {x}); }
+inline Value bit_not(Value x) { return elementwise(Op::bit_not, {x}); }
+inline Value is_nan(Value x) { return elementwise(Op::is_nan, {x}); }
+inline Value is_inf(Value x) { return elementwise(Op::is_inf, {x}); }
+inline Value is_finite(Value x) { return elementwise(Op::is_finite, {x}); }
 inline Value max(Operand a, Operand b) { return elementwise(Op::max, {a, b}); }
 inline Value min(Operand a, Operand b) { return elementwise(Op::min, {a, b}); }
-inline Value fma(Operand a, Operand b, Operand c) { return elementwise(Op::fma, {a, b, c}); }
+inline Value pow(Operand a, Operand b) { return elementwise(Op::pow, {a, b}); }
 inline Value lt(Operand a, Operand b) { return elementwise(Op::lt, {a, b}); }
 inline Value eq(Operand a, Operand b) { return elementwise(Op::eq, {a, b}); }
+inline Value le(Operand a, Operand b) { return elementwise(Op::le, {a, b}); }
+inline Value gt(Operand a, Operand b) { return elementwise(Op::gt, {a, b}); }
+inline Value ge(Operand a, Operand b) { return elementwise(Op::ge, {a, b}); }
+inline Value ne(Operand a, Operand b) { return elementwise(Op::ne, {a, b}); }
+inline Value rem(Operand a, Operand b) { return elementwise(Op::rem, {a, b}); }
+inline Value bit_and(Operand a, Operand b) { return elementwise(Op::bit_and, {a, b}); }
+inline Value bit_or(Operand a, Operand b) { return elementwise(Op::bit_or, {a, b}); }
+inline Value bit_xor(Operand a, Operand b) { return elementwise(Op::bit_xor, {a, b}); }
+inline Value shl(Operand a, Operand b) { return elementwise(Op::shl, {a, b}); }
+inline Value shr(Operand a, Operand b) { return elementwise(Op::shr, {a, b}); }
+inline Value fma(Operand a, Operand b, Operand c) { return elementwise(Op::fma, {a, b, c}); }
+inline Value clamp(Operand x, Operand lo, Operand hi) { return elementwise(Op::clamp, {x, lo, hi}); }
 /// condition ? yes : no, elementwise; the condition is bool.
 Value select(Value condition, Operand yes, Operand no);
 Value cast(Value x, DType to);
+Value bitcast(Value x, DType to);
 
 Value reshape(Value x, Shape shape);
 Value permute(Value x, std::vector<int64_t> perm);
@@ -53,14 +93,32 @@ Value transpose(Value x);
 Value expand(Value x, Shape shape);
 Value slice(Value x, std::vector<int64_t> start, std::vector<int64_t> limit, std::vector<int64_t> step = {});
 /// `fill` is a scalar of x's dtype; absent: zero.
-Value pad(Value x, std::vector<int64_t> lo, std::vector<int64_t> hi, std::vector<int64_t> interior = {}, Value fill = {});
+Value pad(Value x, std::vector<int64_t> lo, std::vector<int64_t> hi, std::vector<int64_t> interior = {},
+          Value fill = {});
 /// Strided view of the last `size.size()` axes: [..., o..., k...], element o * stride + k * dilation.
-Value window(Value x, std::vector<int64_t> size, std::vector<int64_t> stride, std::vector<int64_t> dilation = {});
+Value window(Value x, std::vector<int64_t> size, std::vector<int64_t> stride,
+             std::vector<int64_t> dilation = {});
+/// Transpose of `window`: sums into a tensor of `shape`.
+Value unwindow(Value x, Shape shape, std::vector<int64_t> size, std::vector<int64_t> stride,
+               std::vector<int64_t> dilation = {});
+Value concat(Values parts, int64_t axis);
+/// `parts` with a new axis of their number.
+Value stack(Values parts, int64_t axis);
+/// Consecutive parts of these extents along an axis.
+Values split(Value x, std::vector<int64_t> extents, int64_t axis);
+/// Elements [start, limit) of one axis.
+Value narrow(Value x, int64_t axis, int64_t start, int64_t limit);
+/// Reverses the order along axes.
+Value flip(Value x, std::vector<int64_t> axes);
+/// The whole repeated, a count an axis.
+Value tile(Value x, std::vector<int64_t> repeats);
 Value iota(Graph &g, Type type, int64_t axis);
 
 /// kind: sum, prod, max, min. Empty `axes`: all of them.
 Value reduce(Value x, std::string_view kind, std::vector<int64_t> axes = {}, bool keep = false);
-inline Value sum(Value x, std::vector<int64_t> axes = {}, bool keep = false) { return reduce(x, "sum", std::move(axes), keep); }
+inline Value sum(Value x, std::vector<int64_t> axes = {}, bool keep = false) {
+  return reduce(x, "sum", std::move(axes), keep);
+}
 
 /// a [B..., M, K] times b [B..., K, N].
 Value dot(Value a, Value b);

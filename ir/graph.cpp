@@ -31,8 +31,10 @@ int64_t Infer::axis(int64_t a, int rank) const {
 // What holds for every op: number of operands, attributes, dtypes; elementwise rows also share their shape rule.
 static void check_row(const OpInfo &row, Infer &c) {
   size_t n = c.operands.size();
-  if (row.arity >= 0 ? n != size_t(row.arity) : n == 0)
-    c.fail(row.arity >= 0 ? fmt::format("takes {} operand{}, {} given", row.arity, row.arity == 1 ? "" : "s", n) : "takes one or more operands");
+  size_t most = size_t(row.arity + row.optional);
+  if (row.arity < 0) c.require(n > 0, "takes one or more operands");
+  else if (n < size_t(row.arity) || n > most)
+    c.fail(fmt::format("takes {}{} operand{}, {} given", row.arity, row.optional ? fmt::format(" to {}", most) : "", most == 1 ? "" : "s", n));
   for (const auto &[a, v] : c.attrs.all()) {
     if (std::any_of(row.attrs.begin(), row.attrs.end(), [&](const AttrSpec &s) { return s.attr == a; })) continue;
     std::string known;
@@ -55,11 +57,15 @@ static void infer_elementwise(const OpInfo &row, Infer &c) {
     for (int d = 0; ok && d < c.x(0).rank(); ++d) ok = compatible(c.x(i).shape[size_t(d)], c.x(0).shape[size_t(d)]);
     if (!ok) c.fail(fmt::format("operands differ in shape: {} and {}", c.x(0).str(), c.x(i).str()));
   }
-  const OpInfo &r = row;
   DType t = c.x(0).dtype;
-  if (!r.result_bool && is_float(t) && !r.eval.f && !r.interpret) c.fail(fmt::format("is not defined for {}", name(t)));
-  if (!r.result_bool && !is_float(t) && !r.eval.i && !r.interpret) c.fail(fmt::format("is not defined for {}", name(t)));
-  c.result(r.result_bool ? DType::boolean : t, c.x(0).shape);
+  bool defined = row.interpret || row.expand || (is_float(t) ? row.eval.f != nullptr : row.eval.i != nullptr);
+  c.require(defined, fmt::format("is not defined for {}", name(t)));
+  // A dim that one operand does not know, another may.
+  Shape shape = c.x(0).shape;
+  for (size_t i = 1; i < c.operands.size(); ++i)
+    for (size_t d = 0; d < shape.size(); ++d)
+      if (shape[d].is_unknown()) shape[d] = c.x(i).shape[d];
+  c.result(row.result_bool ? DType::boolean : t, std::move(shape));
 }
 
 static size_t hash_key(Op op, const Values &operands, const Attrs &attrs, const std::vector<std::shared_ptr<const Graph>> &bodies) {

@@ -145,11 +145,11 @@ struct Vjp {
   Values x;          ///< operands
   Graph &graph() const { return *node.graph; }
 };
-/// What an expansion sees.
+/// What an expansion sees: the node, and its operands in the graph where the expansion is built.
 struct Expand {
   const Node &node;
   Values x;
-  Graph &graph() const { return *node.graph; }
+  Graph &graph() const { return x.empty() ? *node.graph : x[0].graph(); }
 };
 /// What a whole-node interpreter sees: operand tensors in, result tensors (allocated, zero) out.
 struct EvalContext {

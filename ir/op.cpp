@@ -19,7 +19,8 @@ consteval bool complete() {
     if (!semantics) throw "a row has no evaluation";
     if (!r.vjp && !r.no_gradient && !r.expand) throw "a row has no derivative: give vjp, expand or no_gradient";
     if (r.vjp && r.no_gradient) throw "a row has both a derivative and none";
-    if (r.kind != OpKind::elementwise && !r.infer) throw "a row that is not elementwise has no shape rule";
+    if (r.pointwise && r.kind != OpKind::composite) throw "only a composite row is marked pointwise";
+    if (!r.broadcasts() && !r.infer) throw "a row that is not elementwise has no shape rule";
     if (r.kind == OpKind::movement && !r.map) throw "a movement row has no index map";
     if (r.kind == OpKind::composite && !r.expand) throw "a composite row has no expansion";
     if (r.kind == OpKind::elementwise && !r.eval.f && !r.eval.i && !r.interpret) throw "an elementwise row has no eval";

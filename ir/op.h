@@ -101,9 +101,11 @@ struct OpInfo {
   std::string_view name{};
   OpKind kind = OpKind::elementwise;
   int arity = 1;                      ///< operands; -1: one or more
+  int optional = 0;                   ///< operands that may follow the `arity` ones
   TypeClass type = TypeClass::any;    ///< what operands' dtypes must be
   bool result_bool = false;           ///< elementwise: the result is bool whatever the operands are
   bool mixed = false;                 ///< operands may differ in dtype; the shape rule checks them
+  bool pointwise = false;             ///< composite: operands and result have one shape, as those of elementwise rows
   AttrList attrs{};
   void (*infer)(Infer &) = nullptr;   ///< shape rule; elementwise rows have a common one unless they name theirs
   Eval eval{};                        ///< elementwise
@@ -115,6 +117,9 @@ struct OpInfo {
   bool commutative = false;
   std::string_view onnx{};            ///< name of the ONNX operator with the same operands and meaning
   std::string_view doc{};
+
+  /// Operands and result have one shape: builders and the parser broadcast the operands.
+  constexpr bool broadcasts() const { return kind == OpKind::elementwise || pointwise; }
 };
 
 const OpInfo &info(Op op);

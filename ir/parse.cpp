@@ -429,7 +429,7 @@ private:
                     std::vector<std::shared_ptr<const Graph>> bodies) {
     std::optional<DType> dtype;
     Shape shape;
-    bool any = false, elementwise = info(op).kind == OpKind::elementwise;
+    bool any = false, elementwise = info(op).broadcasts();
     for (const Arg &a : args) {
       if (!a.value) continue;
       if (!dtype && a.value.dtype() != DType::boolean) dtype = a.value.dtype();

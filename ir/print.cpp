@@ -84,7 +84,7 @@ const Tensor *scalar_of(Value v, bool elementwise) {
 /// stand as values is the dtype of numbers (that of the first one that is not bool) and, for elementwise ops,
 /// the shape.
 std::vector<const Tensor *> literals(const Node &n) {
-  bool elementwise = n.info().kind == OpKind::elementwise;
+  bool elementwise = n.info().broadcasts();
   std::vector<const Tensor *> out;
   for (Value v : n.operands) out.push_back(scalar_of(v, elementwise));
   auto refused = [&](size_t i) {

@@ -10,8 +10,10 @@ using Ints = std::vector<int64_t>;
 
 void infer_reduce(Infer &c) {
   const std::string &kind = c.attrs.word(Attr::kind);
-  c.require(kind == "sum" || kind == "prod" || kind == "max" || kind == "min", fmt::format("kind '{}' is none of sum, prod, max, min", kind));
-  c.require(c.x().dtype != DType::boolean || kind == "max" || kind == "min", "a bool operand has only max (any) and min (all)");
+  c.require(kind == "sum" || kind == "prod" || kind == "max" || kind == "min",
+            fmt::format("kind '{}' is none of sum, prod, max, min", kind));
+  c.require(c.x().dtype != DType::boolean || kind == "max" || kind == "min",
+            "a bool operand has only max (any) and min (all)");
   Ints axes = c.attrs.ints(Attr::axes);
   for (int64_t &a : axes) a = c.axis(a, c.x().rank());
   std::sort(axes.begin(), axes.end());
@@ -21,8 +23,10 @@ void infer_reduce(Infer &c) {
   if (!keep) c.attrs.erase(Attr::keep);
   Shape out;
   for (int i = 0; i < c.x().rank(); ++i)
-    if (!std::binary_search(axes.begin(), axes.end(), i)) out.push_back(c.x().shape[size_t(i)]);
-    else if (keep) out.push_back(1);
+    if (!std::binary_search(axes.begin(), axes.end(), i))
+      out.push_back(c.x().shape[size_t(i)]);
+    else if (keep)
+      out.push_back(1);
   c.result(c.x().dtype, out);
 }
 
@@ -51,7 +55,10 @@ void interpret_reduce(EvalContext &c) {
   const Ints &axes = c.node.attrs.ints(Attr::axes);
   DType t = x.dtype();
   if (is_float(t)) {
-    std::vector<double> acc(size_t(y.size()), kind == "sum" ? 0.0 : kind == "prod" ? 1.0 : kind == "max" ? -INFINITY : INFINITY);
+    std::vector<double> acc(size_t(y.size()), kind == "sum"    ? 0.0
+                                              : kind == "prod" ? 1.0
+                                              : kind == "max"  ? -INFINITY
+                                                               : INFINITY);
     for_each(x, axes, [&](int64_t e, int64_t o) {
       double &a = acc[size_t(o)], v = x.get(e);
       a = kind == "sum" ? a + v : kind == "prod" ? a * v : kind == "max" ? ops::max(a, v) : ops::min(a, v);
@@ -60,13 +67,20 @@ void interpret_reduce(EvalContext &c) {
     return;
   }
   int bits = 8 * size_of(t);
-  int64_t least = t == DType::boolean || is_unsigned_int(t) ? 0 : std::numeric_limits<int64_t>::min() >> (64 - bits);
-  int64_t most = t == DType::boolean ? 1 : is_unsigned_int(t) ? (bits == 64 ? -1 : (int64_t(1) << bits) - 1) : ~least;
-  for (int64_t i = 0; i < y.size(); ++i) y.set_int(i, kind == "sum" ? 0 : kind == "prod" ? 1 : kind == "max" ? least : most);
+  int64_t least =
+      t == DType::boolean || is_unsigned_int(t) ? 0 : std::numeric_limits<int64_t>::min() >> (64 - bits);
+  int64_t most = t == DType::boolean  ? 1
+                 : is_unsigned_int(t) ? (bits == 64 ? -1 : (int64_t(1) << bits) - 1)
+                                      : ~least;
+  for (int64_t i = 0; i < y.size(); ++i)
+    y.set_int(i, kind == "sum" ? 0 : kind == "prod" ? 1 : kind == "max" ? least : most);
   for_each(x, axes, [&](int64_t e, int64_t o) {
     int64_t a = y.get_int(o), v = x.get_int(e);
     bool less = is_unsigned_int(t) ? uint64_t(a) < uint64_t(v) : a < v;
-    y.set_int(o, kind == "sum" ? ops::add(a, v) : kind == "prod" ? ops::mul(a, v) : (kind == "max") == less ? v : a);
+    y.set_int(o, kind == "sum"             ? ops::add(a, v)
+                 : kind == "prod"          ? ops::mul(a, v)
+                 : (kind == "max") == less ? v
+                                           : a);
   });
 }
 

@@ -6,7 +6,8 @@ namespace trellis::ops {
 
 void infer_input(Infer &c) {
   std::string role = c.attrs.get_or<std::string>(Attr::role, "data");
-  c.require(role == "data" || role == "param" || role == "state", fmt::format("role '{}' is none of data, param, state", role));
+  c.require(role == "data" || role == "param" || role == "state",
+            fmt::format("role '{}' is none of data, param, state", role));
   c.result(c.attrs.get<DType>(Attr::dtype), c.attrs.get<Shape>(Attr::shape));
 }
 void infer_constant(Infer &c) {
@@ -19,7 +20,9 @@ void infer_iota(Infer &c) {
   c.result(c.attrs.get<DType>(Attr::dtype), s);
 }
 
-void interpret_input(EvalContext &c) { throw CompileError(c.node.loc, fmt::format("input '{}' has no value", c.node.attrs.word(Attr::name))); }
+void interpret_input(EvalContext &c) {
+  throw CompileError(c.node.loc, fmt::format("input '{}' has no value", c.node.attrs.word(Attr::name)));
+}
 void interpret_constant(EvalContext &c) { c.y[0] = c.node.attrs.get<Tensor>(Attr::value); }
 void interpret_iota(EvalContext &c) {
   Tensor &y = c.y[0];
@@ -28,8 +31,10 @@ void interpret_iota(EvalContext &c) {
   for (size_t i = axis + 1; i < y.dims().size(); ++i) inner *= y.dims()[i];
   for (int64_t i = 0; i < y.size(); ++i) {
     int64_t v = i / inner % n;
-    if (is_float(y.dtype())) y.set(i, double(v));
-    else y.set_int(i, v);
+    if (is_float(y.dtype()))
+      y.set(i, double(v));
+    else
+      y.set_int(i, v);
   }
 }
 
