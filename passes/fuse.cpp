@@ -66,7 +66,7 @@ private:
   }
 
   static int own_cost(const Node &n) {
-    if (n.op == Op::div || name(n.op) == "sqrt" || name(n.op) == "pow") return 8;
+    if (n.op == Op::div || n.op == Op::sqrt || n.op == Op::pow) return 8;
     if (n.info().kind == OpKind::elementwise) return 1;
     if (name(n.op) == "gather") return 4;
     return 0;

@@ -136,24 +136,20 @@ struct Lower {
     case Op::eq: return flt() ? b.CreateFCmpOEQ(x[0], x[1]) : b.CreateICmpEQ(x[0], x[1]);
     case Op::select: return b.CreateSelect(x[0], x[1], x[2]);
     case Op::cast: return cast();
+    case Op::bitcast: return bitcast();
+    case Op::abs: return flt() ? call(Intrinsic::fabs, {x[0]}) : uns() ? x[0] : b.CreateIntrinsic(type(), Intrinsic::abs, {x[0], b.getFalse()});
+    case Op::sqrt: return call(Intrinsic::sqrt, {x[0]});
+    case Op::floor: return flt() ? call(Intrinsic::floor, {x[0]}) : x[0];
+    case Op::round: return flt() ? call(Intrinsic::roundeven, {x[0]}) : x[0];
+    case Op::rem: return flt() ? b.CreateFRem(x[0], x[1]) : divide(true);
+    case Op::bit_and: return b.CreateAnd(x[0], x[1]);
+    case Op::bit_or: return b.CreateOr(x[0], x[1]);
+    case Op::bit_xor: return b.CreateXor(x[0], x[1]);
+    case Op::shl: return shift(true);
+    case Op::shr: return shift(false);
     default: break;
     }
-    std::string_view n = trellis::name(op);
-    if (n == "abs") return flt() ? call(Intrinsic::fabs, {x[0]}) : uns() ? x[0] : b.CreateIntrinsic(type(), Intrinsic::abs, {x[0], b.getFalse()});
-    if (n == "sqrt") return call(Intrinsic::sqrt, {x[0]});
-    if (n == "floor") return flt() ? call(Intrinsic::floor, {x[0]}) : x[0];
-    if (n == "ceil") return flt() ? call(Intrinsic::ceil, {x[0]}) : x[0];
-    if (n == "trunc") return flt() ? call(Intrinsic::trunc, {x[0]}) : x[0];
-    if (n == "round") return flt() ? call(Intrinsic::roundeven, {x[0]}) : x[0];
-    if (n == "rem") return flt() ? b.CreateFRem(x[0], x[1]) : divide(true);
-    if (n == "bit_and") return b.CreateAnd(x[0], x[1]);
-    if (n == "bit_or") return b.CreateOr(x[0], x[1]);
-    if (n == "bit_xor") return b.CreateXor(x[0], x[1]);
-    if (n == "bit_not") return b.CreateNot(x[0]);
-    if (n == "shl") return shift(true);
-    if (n == "shr") return shift(false);
-    if (n == "bitcast") return bitcast();
-    throw CompileError(fmt::format("the back end has no instruction for '{}' of {}", n, trellis::name(from)));
+    throw CompileError(fmt::format("the back end has no instruction for '{}' of {}", trellis::name(op), trellis::name(from)));
   }
 };
 } // namespace
