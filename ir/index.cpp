@@ -84,14 +84,20 @@ public:
     return e;
   }
 
-  // e = k q + r with r's own coefficients in [0, k).
-  static void split(const Index &e, int64_t k, Index &q, Index &r) {
+  // e = k q + r. `truncate`: r's coefficients keep their signs and are below k in size (right for 4 - i); else they
+  // lie in [0, k), which is the canonical form where no range settles the division.
+  static void split(const Index &e, int64_t k, bool truncate, Index &q, Index &r) {
     q = Index(floor_div(e.constant_, k)), r = Index(floor_mod(e.constant_, k));
     for (const IndexTerm &t : e.terms_) {
-      int64_t whole = floor_div(t.coef, k), part = t.coef - whole * k;
+      int64_t whole = truncate ? t.coef / k : floor_div(t.coef, k), part = t.coef - whole * k;
       if (whole) q.terms_.push_back({whole, t.atom});
       if (part) r.terms_.push_back({part, t.atom});
     }
+  }
+  // The quotient that all of r has, if it has one.
+  static std::optional<int64_t> settled(const Index &r, int64_t k) {
+    int64_t low = floor_div(r.min(), k);
+    return low == floor_div(r.max(), k) ? std::optional<int64_t>(low) : std::nullopt;
   }
 };
 
@@ -112,9 +118,10 @@ Index operator/(const Index &a, int64_t k) {
   TRELLIS_CHECK(k > 0, "division of an index by a number that is not positive");
   if (k == 1) return a;
   Index q, r;
-  IndexBuilder::split(a, k, q, r);
-  int64_t lo = r.min(), hi = r.max();
-  if (floor_div(lo, k) == floor_div(hi, k)) return q + floor_div(lo, k);
+  for (bool truncate : {true, false}) {
+    IndexBuilder::split(a, k, truncate, q, r);
+    if (auto whole = IndexBuilder::settled(r, k)) return q + *whole;
+  }
   // (g e + c) / (g k') = (e + c / g) / k', since the remainder of c cannot carry.
   if (int64_t g = std::gcd(common_factor(r), k); g > 1) {
     Index scaled(floor_div(r.constant(), g));
@@ -124,10 +131,12 @@ Index operator/(const Index &a, int64_t k) {
     }
     return q + scaled / (k / g);
   }
-  if (r.constant() == 0 && r.terms().size() == 1 && r.terms()[0].coef == 1 && r.terms()[0].atom->kind == IndexAtom::Kind::div) {
-    const IndexAtom &inner = *r.terms()[0].atom;
-    return q + *inner.arg / (inner.k * k);
-  }
+  // (m + e / a) / b = (a m + e) / (a b).
+  for (const IndexTerm &t : r.terms())
+    if (t.coef == 1 && t.atom->kind == IndexAtom::Kind::div) {
+      Index m = r - IndexBuilder::atom(*t.atom);
+      return q + (m * t.atom->k + *t.atom->arg) / (t.atom->k * k);
+    }
   return q + IndexBuilder::atom({IndexAtom::Kind::div, {}, std::make_shared<const Index>(r), k});
 }
 
@@ -135,9 +144,10 @@ Index operator%(const Index &a, int64_t k) {
   TRELLIS_CHECK(k > 0, "remainder of an index by a number that is not positive");
   if (k == 1) return 0;
   Index q, r;
-  IndexBuilder::split(a, k, q, r);
-  int64_t lo = r.min(), hi = r.max();
-  if (floor_div(lo, k) == floor_div(hi, k)) return r + -floor_div(lo, k) * k;
+  for (bool truncate : {true, false}) {
+    IndexBuilder::split(a, k, truncate, q, r);
+    if (auto whole = IndexBuilder::settled(r, k)) return r + -*whole * k;
+  }
   // (g e + c) mod (g k') = g ((e + c / g) mod k') + c mod g.
   if (int64_t g = std::gcd(common_factor(r), k); g > 1) {
     Index scaled(floor_div(r.constant(), g));

@@ -2,7 +2,7 @@
 //
 // Canonical form: constant + sum of coefficient * atom, atoms in a fixed order, each once. An atom is a variable,
 // floor(e / k) or e mod k (floored, result in [0, k)). Simplification uses the ranges of the variables:
-//   (k q + r) / k = q and (k q + r) mod k = r where r lies in [0, k);   (e / a) / b = e / (a b);
+//   (k q + r) / k = q and (k q + r) mod k = r where r lies in [0, k);   (m + e / a) / b = (a m + e) / (a b);
 //   k (e / k) + e mod k = e.
 #pragma once
 #include <cstdint>

@@ -2,13 +2,14 @@
 #include "compiler/loops/lower.h"
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <fmt/format.h>
 
 namespace trellis {
 
-static uint64_t key(Value v) { return uint64_t(v.node->id) << 8 | v.index; }
-
 namespace {
+
+uint64_t key(Value v) { return uint64_t(v.node->id) << 8 | v.index; }
 
 // All loads of an expression, each once.
 void loads_of(const Expr *e, std::set<const Expr *> &seen, std::vector<const Expr *> &out) {
@@ -103,15 +104,37 @@ private:
   }
   std::vector<int> output_slots_;
 
+  int add_constant(Value v) {
+    Tensor t = v.node->attrs.get<Tensor>(Attr::value);
+    Layout layout = layouts_.of(v);
+    int s = add_slot({ProgramSlot::Kind::constant, int(out_.constants.size()), 0, layout.size * size_of(t.dtype())});
+    out_.constants.push_back({fmt::format("c{}", out_.constants.size()), v.type(), layout, false, {}});
+    out_.constant_data.push_back(layout.is_row_major(t.dims()) ? t.reshaped({t.size()}) : reordered(t, layout));
+    return s;
+  }
+
+  static Tensor reordered(const Tensor &t, const Layout &layout) {
+    Tensor out(t.dtype(), {layout.size});
+    size_t e = size_t(size_of(t.dtype()));
+    std::vector<int64_t> at(t.dims().size());
+    for (int64_t i = 0; i < t.size(); ++i) {
+      int64_t offset = 0;
+      for (const LayoutTerm &term : layout.terms) {
+        int64_t x = at[size_t(term.dim)] / term.div;
+        offset += (term.mod ? x % term.mod : x) * term.stride;
+      }
+      std::memcpy(out.data() + size_t(offset) * e, t.data() + size_t(i) * e, e);
+      for (size_t d = at.size(); d-- > 0 && ++at[d] == t.dims()[d];) at[d] = 0;
+    }
+    return out;
+  }
+
   int slot(Value v, int call) {
     auto it = slot_of_.find(key(v));
     if (it == slot_of_.end()) {
       int s;
       if (v.node->op == Op::constant) {
-        Tensor t = v.node->attrs.get<Tensor>(Attr::value);
-        s = add_slot({ProgramSlot::Kind::constant, int(out_.constants.size()), 0, t.bytes()});
-        out_.constants.push_back({fmt::format("c{}", out_.constants.size()), v.type(), layouts_.of(v), false, {}});
-        out_.constant_data.push_back(t.reshaped({t.size()}));
+        s = add_constant(v);
       } else {
         s = add_slot({ProgramSlot::Kind::arena, 0, 0, bytes(v)});
         live_[s] = {bytes(v), call, call, 0};
@@ -248,11 +271,7 @@ private:
 
   int source(Value v) {
     if (is_immediate(*v.node) && !slot_of_.count(key(v))) { // a constant result
-      Tensor t = v.node->attrs.get<Tensor>(Attr::value);
-      int s = add_slot({ProgramSlot::Kind::constant, int(out_.constants.size()), 0, t.bytes()});
-      out_.constants.push_back({fmt::format("c{}", out_.constants.size()), v.type(), Layout::row_major(t.dims()), false, {}});
-      out_.constant_data.push_back(t.reshaped({t.size()}));
-      slot_of_[key(v)] = s;
+      slot_of_[key(v)] = add_constant(v);
     }
     return slot(v, int(out_.calls.size()));
   }

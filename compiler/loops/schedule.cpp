@@ -37,6 +37,26 @@ struct Chooser {
     return std::max({fmas / 2, loaded / 2, issue, 4.0}) + (fmas < 8 ? 0.1 : 0);
   }
 
+  // Elements of an operand that a tile touches over the whole reduction. A tiled axis that slides along a reduced one
+  // (the taps of a convolution over its pixels) touches little more than one position does.
+  double footprint(bool a, int tiled, int64_t count) const {
+    double elements = 1;
+    auto moves = [&](int i) { return i < 0 ? 0 : std::abs((a ? axes[size_t(i)].a : axes[size_t(i)].b).value_or(1)); };
+    double slide = 0;
+    for (size_t i = 0; i < axes.size(); ++i) {
+      if (!axes[i].axis.reduce || !moves(int(i))) continue;
+      elements *= double(extent(int(i)));
+      if (moves(int(i)) == moves(tiled)) slide = double(extent(int(i)));
+    }
+    if (!moves(tiled)) return elements;
+    return slide ? elements * (1 + double(count - 1) / slide) : elements * double(count);
+  }
+  // Cycles of a tile whose operands come from L2, half hidden behind the arithmetic.
+  double traffic(double elements) const {
+    double size = elements * double(bytes);
+    return size > double(machine.l1_bytes) ? size / 20 * 0.5 : 0;
+  }
+
   void consider(ContractionSchedule s, double cycles) {
     s.cycles = cycles;
     if (cycles < best.cycles) best = s;
@@ -61,7 +81,8 @@ struct Chooser {
           std::optional<int64_t> sa = pack && a_moves ? 1 : lane.a, sb = pack && b_moves ? 1 : lane.b;
           double loaded = loads(sa, a_rows, r, n) + loads(sb, b_rows, r, n);
           double store = *lane.store == 1 ? 1.5 : 1.5 * lanes;
-          return steps * step_cycles(double(r) * n, loaded) + r * n * (1 + store) + 12;
+          double touched = footprint(true, a_rows ? t : -1, r) * (a_moves ? double(n) * lanes : 1) + footprint(false, b_rows ? t : -1, r) * (b_moves ? double(n) * lanes : 1);
+          return steps * step_cycles(double(r) * n, loaded) + traffic(touched) + r * n * (1 + store) + 12;
         };
         for (bool pack : {false, true}) {
           int64_t moving = a_moves && !b_moves ? *lane.a : b_moves && !a_moves ? *lane.b : 1;
@@ -114,7 +135,7 @@ struct Chooser {
         if (rows * columns + std::min(rows, columns) + 1 > machine.registers) continue;
         auto tile = [&](int64_t r, int64_t n) {
           double work = steps / double(extent(v)) * (double(whole) * step_cycles(double(r * n), double(r + n)) + double(tail) * std::max(4.0, double(r * n)));
-          return work + double(r * n) * (8 + (tail ? 2 : 0)) + 12;
+          return work + traffic(footprint(true, t, r) + footprint(false, c, n)) + double(r * n) * (8 + (tail ? 2 : 0)) + 12;
         };
         EvenSplit tr = split_evenly(extent(t), rows), tc = split_evenly(extent(c), columns);
         double total = 0;
