@@ -66,6 +66,9 @@ Value reshape(Value x, Shape shape) {
   return same(x.shape(), shape) ? x : x.graph().make(Op::reshape, {x}, {{Attr::shape, std::move(shape)}});
 }
 Value permute(Value x, std::vector<int64_t> perm) {
+  bool moves = int(perm.size()) != x.rank();
+  for (size_t i = 0; i < perm.size(); ++i) moves |= perm[i] != int64_t(i);
+  if (!moves) return x;
   return x.graph().make(Op::permute, {x}, {{Attr::perm, std::move(perm)}});
 }
 Value transpose(Value x) {
@@ -166,6 +169,89 @@ Value reduce(Value x, std::string_view kind, std::vector<int64_t> axes, bool kee
   if (keep) a.set(Attr::keep, true);
   return x.graph().make(Op::reduce, {x}, std::move(a));
 }
+Value reduce_over(Value x, std::string_view kind, std::vector<int64_t> axes, bool keep) {
+  Attrs a{{Attr::kind, std::string(kind)}, {Attr::axes, std::move(axes)}};
+  if (keep) a.set(Attr::keep, true);
+  return x.graph().make(Op::reduce, {x}, std::move(a));
+}
+static Value reducing(Op op, Value x, std::vector<int64_t> axes, bool keep) {
+  Attrs a;
+  if (!axes.empty()) a.set(Attr::axes, std::move(axes));
+  if (keep) a.set(Attr::keep, true);
+  return x.graph().make(op, {x}, std::move(a));
+}
+Value mean(Value x, std::vector<int64_t> axes, bool keep) {
+  return reducing(Op::mean, x, std::move(axes), keep);
+}
+Value var(Value x, std::vector<int64_t> axes, bool keep) {
+  return reducing(Op::var, x, std::move(axes), keep);
+}
+Value logsumexp(Value x, std::vector<int64_t> axes, bool keep) {
+  return reducing(Op::logsumexp, x, std::move(axes), keep);
+}
+static Value arg(Op op, Value x, int64_t axis, bool keep) {
+  Attrs a{{Attr::axis, axis}};
+  if (keep) a.set(Attr::keep, true);
+  return x.graph().make(op, {x}, std::move(a));
+}
+Value argmax(Value x, int64_t axis, bool keep) { return arg(Op::argmax, x, axis, keep); }
+Value argmin(Value x, int64_t axis, bool keep) { return arg(Op::argmin, x, axis, keep); }
+Value cumulative(Value x, std::string_view kind, int64_t axis, bool exclusive, bool reverse) {
+  Attrs a{{Attr::kind, std::string(kind)}, {Attr::axis, axis}};
+  if (exclusive) a.set(Attr::exclusive, true);
+  if (reverse) a.set(Attr::reverse, true);
+  return x.graph().make(Op::cumulative, {x}, std::move(a));
+}
+
+Value gather(Value data, Value indices, int64_t axis) {
+  return data.graph().make(Op::gather, {data, indices}, {{Attr::axis, axis}});
+}
+Value scatter(Value base, Value indices, Value updates, int64_t axis, std::string_view kind) {
+  return base.graph().make(Op::scatter, {base, indices, updates},
+                           {{Attr::axis, axis}, {Attr::kind, std::string(kind)}});
+}
+// Row-major offsets into a tensor of shape `data` of the elements that take_along reads.
+static Value offsets_along(Value indices, const Shape &data, size_t axis) {
+  Graph &g = indices.graph();
+  Type t{DType::i64, indices.shape()};
+  Value out;
+  int64_t stride = 1;
+  for (size_t i = data.size(); i-- > 0;) {
+    Value at = i == axis ? cast(indices, DType::i64) : iota(g, t, int64_t(i));
+    if (stride != 1) at = at * double(stride);
+    out = out ? out + at : at;
+    stride *= data[i].value();
+  }
+  return out;
+}
+Value take_along(Value data, Value indices, int64_t axis) {
+  Value at = offsets_along(indices, data.shape(), from_front(axis, data.rank()));
+  return gather(reshape(data, {data.type().size()}), at, 0);
+}
+Value put_along(Value base, Value indices, Value updates, int64_t axis, std::string_view kind) {
+  Value at = offsets_along(indices, base.shape(), from_front(axis, base.rank()));
+  return reshape(scatter(reshape(base, {base.type().size()}), at, updates, 0, kind), base.shape());
+}
+Sorted sort(Value x, int64_t axis, bool descending) {
+  Attrs a{{Attr::axis, axis}};
+  if (descending) a.set(Attr::descending, true);
+  const Node *n = x.graph().node(Op::sort, {x}, std::move(a));
+  return {n->result(0), n->result(1)};
+}
+Sorted top_k(Value x, int64_t k, int64_t axis, bool largest) {
+  Sorted s = sort(x, axis, largest);
+  return {narrow(s.values, axis, 0, k), narrow(s.indices, axis, 0, k)};
+}
+Value one_hot(Value labels, int64_t classes, DType dtype) {
+  if (size_of(labels.dtype()) < 4)
+    labels = cast(labels, DType::i32); // classes need not fit a narrow label's dtype
+  Shape wide = labels.shape();
+  wide.push_back(1);
+  Value l = reshape(labels, wide);
+  wide.back() = classes;
+  return cast(eq(expand(l, wide), iota(l.graph(), {l.dtype(), wide}, int64_t(wide.size()) - 1)), dtype);
+}
+
 Value dot(Value a, Value b) { return a.graph().make(Op::dot, {a, b}); }
 Value conv(Value x, Value w, const ConvOptions &o) {
   Attrs a;

@@ -120,6 +120,78 @@ inline Value sum(Value x, std::vector<int64_t> axes = {}, bool keep = false) {
   return reduce(x, "sum", std::move(axes), keep);
 }
 
+/// Over just these axes, even none.
+Value reduce_over(Value x, std::string_view kind, std::vector<int64_t> axes, bool keep = false);
+Value mean(Value x, std::vector<int64_t> axes = {}, bool keep = false);
+/// Population variance.
+Value var(Value x, std::vector<int64_t> axes = {}, bool keep = false);
+Value logsumexp(Value x, std::vector<int64_t> axes = {}, bool keep = false);
+inline Value any(Value x, std::vector<int64_t> axes = {}, bool keep = false) {
+  return reduce(x, "max", std::move(axes), keep);
+}
+inline Value all(Value x, std::vector<int64_t> axes = {}, bool keep = false) {
+  return reduce(x, "min", std::move(axes), keep);
+}
+inline Value l1_norm(Value x, std::vector<int64_t> axes = {}, bool keep = false) {
+  return sum(abs(x), std::move(axes), keep);
+}
+inline Value l2_norm(Value x, std::vector<int64_t> axes = {}, bool keep = false) {
+  return sqrt(sum(square(x), std::move(axes), keep));
+}
+Value argmax(Value x, int64_t axis, bool keep = false);
+Value argmin(Value x, int64_t axis, bool keep = false);
+/// kind: sum, prod, max, min.
+Value cumulative(Value x, std::string_view kind, int64_t axis, bool exclusive = false, bool reverse = false);
+
+Value gather(Value data, Value indices, int64_t axis = 0);
+/// kind: set, sum, prod, max, min.
+Value scatter(Value base, Value indices, Value updates, int64_t axis, std::string_view kind);
+/// An index an element: data[..., indices[..., i, ...], ...]; indices must be in range.
+Value take_along(Value data, Value indices, int64_t axis);
+/// Transpose of take_along: `updates` combined into `base`.
+Value put_along(Value base, Value indices, Value updates, int64_t axis, std::string_view kind);
+struct Sorted {
+  Value values, indices; ///< indices are i64
+};
+Sorted sort(Value x, int64_t axis, bool descending = false);
+/// The k largest (or smallest) along an axis, in order.
+Sorted top_k(Value x, int64_t k, int64_t axis, bool largest = true);
+/// A new axis of `classes` at the back: 1 at the label, else 0; all 0 where the label is out of range.
+Value one_hot(Value labels, int64_t classes, DType dtype);
+
+Value softmax(Value x, int64_t axis = -1);
+Value log_softmax(Value x, int64_t axis = -1);
+/// `scale` and `bias` may be null; over the axes from `axis` on.
+Value layer_norm(Value x, Value scale, Value bias, int64_t axis = -1, double epsilon = 1e-5);
+Value rms_norm(Value x, Value scale, int64_t axis = -1, double epsilon = 1e-5);
+struct BatchNorm {
+  Value y, mean, var; ///< var is the population variance
+};
+BatchNorm batch_norm(Value x, Value scale, Value bias, double epsilon = 1e-5);
+Value batch_norm_inference(Value x, Value scale, Value bias, Value mean, Value var, double epsilon = 1e-5);
+Value group_norm(Value x, Value scale, Value bias, int64_t groups, double epsilon = 1e-5);
+/// Each channel of each sample by itself.
+Value instance_norm(Value x, Value scale, Value bias, double epsilon = 1e-5);
+struct PoolOptions {
+  std::vector<int64_t> size, stride, lo, hi, dilation; ///< empty: 1, 0, 0, 1
+  bool count_pad = false;                              ///< average: padding counts
+};
+Value max_pool(Value x, const PoolOptions &o);
+Value avg_pool(Value x, const PoolOptions &o);
+struct AttentionOptions {
+  Value mask; ///< null: none
+  bool causal = false;
+  std::optional<double> scale; ///< none: 1 / sqrt(D)
+};
+Value attention(Value q, Value k, Value v, const AttentionOptions &o = {});
+/// Means over all labels but `ignored` ones.
+Value cross_entropy(Value logits, Value labels, std::optional<int64_t> ignored = {});
+Value mse(Value x, Value y);
+Value bce_with_logits(Value x, Value targets);
+Value dropout(Value x, Value seed, double rate, int64_t stream);
+/// op: random_bits, random_uniform, random_normal.
+Value random(Op op, Value seed, Type type, int64_t stream);
+
 /// a [B..., M, K] times b [B..., K, N].
 Value dot(Value a, Value b);
 /// x [N, G C, in...], w [G O, C, kernel...]; empty lists take their defaults (1, 0).

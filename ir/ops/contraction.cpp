@@ -5,8 +5,6 @@
 
 namespace trellis::ops {
 
-using Ints = std::vector<int64_t>;
-
 void infer_dot(Infer &c) {
   const Shape &a = c.x(0).shape, &b = c.x(1).shape;
   size_t r = a.size();
@@ -40,6 +38,16 @@ void interpret_dot(EvalContext &c) {
       y.set_int(i, s);
     }
   }
+}
+
+// The sum over k of a[..., m, 1, k] b[..., 1, n, k].
+Values expand_dot(Expand e) {
+  Value a = e.x[0], b = transpose(e.x[1]);
+  Shape rows = a.shape(), columns = b.shape(), all = a.shape();
+  std::ptrdiff_t r = a.rank();
+  rows.insert(rows.begin() + r - 1, 1), columns.insert(columns.begin() + r - 2, 1);
+  all.insert(all.begin() + r - 1, columns[size_t(r - 1)]);
+  return {reduce_over(expand(reshape(a, rows), all) * expand(reshape(b, columns), all), "sum", {r})};
 }
 
 Values vjp_dot(Vjp v) { return {dot(v.dy, transpose(v.x[1])), dot(transpose(v.x[0]), v.dy)}; }
@@ -196,6 +204,25 @@ Values vjp_conv(Vjp v) {
                      spatial({ci, g * d.batch}, x.shape()));
   Value dw = permute(conv(xt, permute(dy, axes01), ow), back);
   return {dx, dw};
+}
+
+// The sum over (c, k...) of windows of the padded input times the weights: [N, G, O, o..., C, k...].
+Values expand_conv(Expand e) {
+  ConvDims d = conv_dims(e.node);
+  size_t s = size_t(d.spatial);
+  Ints lo{0, 0}, hi{0, 0}, interior{0, 0};
+  for (size_t i = 0; i < s; ++i)
+    lo.push_back(d.lo[i]), hi.push_back(d.hi[i]), interior.push_back(d.input_dilation[i] - 1);
+  Value w = window(pad(e.x[0], lo, hi, interior), d.kernel, d.stride, d.dilation); // [N, G C, o..., k...]
+  Shape seen{d.batch, d.groups, 1, d.in_channels}, all{d.batch, d.groups, d.out_channels, d.in_channels};
+  Shape weights{1, d.groups, d.out_channels, d.in_channels};
+  for (size_t i = 0; i < s; ++i) seen.push_back(d.out[i]), all.push_back(d.out[i]), weights.push_back(1);
+  for (size_t i = 0; i < s; ++i)
+    seen.push_back(d.kernel[i]), all.push_back(d.kernel[i]), weights.push_back(d.kernel[i]);
+  Value product = expand(reshape(w, seen), all) * expand(reshape(e.x[1], weights), all);
+  Ints axes{3};
+  for (size_t i = 0; i < s; ++i) axes.push_back(int64_t(4 + s + i));
+  return {reshape(reduce_over(product, "sum", axes), e.node.type().shape)};
 }
 
 } // namespace trellis::ops

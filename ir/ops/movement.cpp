@@ -5,8 +5,6 @@
 
 namespace trellis::ops {
 
-using Ints = std::vector<int64_t>;
-
 static ReadMap one(std::vector<Index> index, std::vector<IndexGuard> guards = {}) {
   return {ReadMap::Combine::first, {{0, std::move(index), std::move(guards)}}};
 }

@@ -72,6 +72,37 @@ inline double alpha(const Node &n, double otherwise) {
   return n.attrs.get_or<double>(Attr::alpha, otherwise);
 }
 
+using Ints = std::vector<int64_t>;
+
+/// The lines of a tensor along an axis.
+struct AxisWalk {
+  int64_t lines = 1, extent, inner = 1;
+  AxisWalk(const std::vector<int64_t> &dims, int64_t axis) : extent(dims[size_t(axis)]) {
+    for (size_t i = 0; i < dims.size(); ++i)
+      if (i != size_t(axis)) lines *= dims[i], inner *= int64_t(i) > axis ? dims[i] : 1;
+  }
+  /// Offset of element i of a line.
+  int64_t at(int64_t line, int64_t i) const { return (line / inner * extent + i) * inner + line % inner; }
+};
+
+/// Least and greatest element of an integer dtype or bool (u64: the bit pattern).
+int64_t least_int(DType), most_int(DType);
+/// The identity of max as a scalar: -inf or the least integer.
+Value least(Graph &, DType);
+/// Attribute `axes` made ascending and not negative; absent: all of them.
+Ints canonical_axes(Infer &);
+/// Shape of x without the axes, or with extents of 1 where attribute `keep` says so.
+Shape reduced_shape(Infer &, const Ints &axes);
+/// The inverse of a reduction's change of shape: y repeated along the axes.
+Value spread(Value y, const Ints &axes, const Shape &to);
+/// Over just these axes: none is no reduction.
+Value sum_over(Value x, const Ints &axes);
+Value mean_over(Value x, const Ints &axes, bool keep);
+/// Number of each element along the axes, in row-major order, whatever it is along the others.
+Value row_major_index(Graph &, const Shape &, const Ints &axes, DType);
+/// first .. rank - 1, and 0 .. end - 1.
+Ints axes_from(int64_t first, int rank), axes_before(int64_t end);
+
 // source.cpp
 void infer_input(Infer &), infer_constant(Infer &), infer_iota(Infer &);
 void interpret_input(EvalContext &), interpret_constant(EvalContext &), interpret_iota(EvalContext &);
@@ -94,13 +125,48 @@ Values vjp_pow(Vjp);
 Values expand_le(Expand), expand_bit_not(Expand), expand_gelu_tanh(Expand), expand_sinh(Expand),
     expand_cosh(Expand), expand_asinh(Expand), expand_acosh(Expand), expand_atanh(Expand);
 // reduce.cpp
-void infer_reduce(Infer &);
+void infer_reduce(Infer &), infer_reducing(Infer &), infer_arg(Infer &);
 void interpret_reduce(EvalContext &);
-Values vjp_reduce(Vjp);
+Values vjp_reduce(Vjp), vjp_logsumexp(Vjp);
+Values expand_mean(Expand), expand_var(Expand), expand_logsumexp(Expand), expand_argmax(Expand),
+    expand_argmin(Expand);
+// cumulative.cpp
+void infer_cumulative(Infer &);
+void interpret_cumulative(EvalContext &);
+Values vjp_cumulative(Vjp);
+// indexed.cpp
+void infer_gather(Infer &), infer_scatter(Infer &), infer_sort(Infer &);
+void interpret_gather(EvalContext &), interpret_scatter(EvalContext &), interpret_sort(EvalContext &);
+Values vjp_gather(Vjp), vjp_scatter(Vjp), vjp_sort(Vjp);
 // contraction.cpp
 void infer_dot(Infer &), infer_conv(Infer &);
 void interpret_dot(EvalContext &), interpret_conv(EvalContext &);
 Values vjp_dot(Vjp), vjp_conv(Vjp);
+Values expand_dot(Expand), expand_conv(Expand);
+// norm.cpp
+void infer_softmax(Infer &), infer_layer_norm(Infer &), infer_batch_norm(Infer &),
+    infer_batch_norm_inference(Infer &), infer_group_norm(Infer &);
+Values expand_softmax(Expand), expand_log_softmax(Expand), expand_layer_norm(Expand), expand_rms_norm(Expand),
+    expand_batch_norm(Expand), expand_batch_norm_inference(Expand), expand_group_norm(Expand);
+Values vjp_softmax(Vjp), vjp_log_softmax(Vjp), vjp_layer_norm(Vjp), vjp_rms_norm(Vjp), vjp_batch_norm(Vjp);
+// loss.cpp
+void infer_cross_entropy(Infer &), infer_pair_loss(Infer &);
+Values expand_cross_entropy(Expand), expand_mse(Expand), expand_bce(Expand);
+Values vjp_cross_entropy(Vjp);
+// pool.cpp
+void infer_pool(Infer &);
+Values expand_max_pool(Expand), expand_avg_pool(Expand);
+// random.cpp
+void infer_random_bits(Infer &), infer_random_real(Infer &), infer_dropout(Infer &);
+Values expand_random_bits(Expand), expand_random_uniform(Expand), expand_random_normal(Expand),
+    expand_dropout(Expand);
+// attention.cpp
+void infer_attention(Infer &);
+Values expand_attention(Expand);
+// control.cpp
+void infer_cond(Infer &), infer_loop(Infer &), infer_scan(Infer &);
+void interpret_cond(EvalContext &), interpret_loop(EvalContext &), interpret_scan(EvalContext &);
+Values vjp_cond(Vjp), vjp_loop(Vjp), vjp_scan(Vjp);
 
 /// Geometry of a conv node: x [N, G C, in...], w [G O, C, kernel...] -> [N, G O, out...].
 struct ConvDims {
