@@ -22,7 +22,9 @@
 extern "C" {
 #endif
 
-#if defined(__GNUC__)
+#if defined(TRELLIS_EMBEDDED) /* inside a compiled model: nobody else's */
+#define TRELLIS_API
+#elif defined(__GNUC__)
 #define TRELLIS_API __attribute__((visibility("default")))
 #else
 #define TRELLIS_API

@@ -1,13 +1,12 @@
 #include "compiler/data/atomic_file.h"
+#include "compiler/data/file_size_signal.h"
 #include "compiler/data/input.h"
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <climits>
-#include <csignal>
 #include <cstdlib>
 #include <cstring>
-#include <ctime>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <pthread.h>
@@ -17,28 +16,6 @@
 namespace trellis {
 
 namespace {
-
-/// Beyond the file size limit the kernel raises SIGXFSZ, whose default ends the process without a word.
-/// Holds it back in this thread, so that write fails with EFBIG, and takes it if it came.
-class FileSizeSignalHeld {
-public:
-  FileSizeSignalHeld() {
-    sigemptyset(&set_);
-    sigaddset(&set_, SIGXFSZ);
-    pthread_sigmask(SIG_BLOCK, &set_, &before_);
-  }
-  ~FileSizeSignalHeld() {
-    if (sigismember(&before_, SIGXFSZ)) return;
-    int error = errno;
-    const timespec now{};
-    while (sigtimedwait(&set_, nullptr, &now) < 0 && errno == EINTR) {}
-    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
-    errno = error;
-  }
-
-private:
-  sigset_t set_, before_;
-};
 
 std::string folder_of(const std::string &path) {
   size_t slash = path.rfind('/');

@@ -1,5 +1,6 @@
 #include "compiler/llvm/program_emit.h"
 #include "compiler/llvm/emit.h"
+#include "compiler/llvm/interface_emit.h"
 #include "compiler/llvm/kernel_key.h"
 #include "compiler/llvm/object.h"
 #include "compiler/llvm/table_emit.h"
@@ -38,7 +39,7 @@ struct Plan {
         symbols.push_back(symbols[size_t(same[i])]);
         continue;
       }
-      std::string base = fmt::format("{}.{}", p.name, p.kernels[i].name), symbol = base;
+      std::string base = fmt::format("{}.{}", c_identifier(p.name), p.kernels[i].name), symbol = base;
       for (int n = 2; !taken.insert(symbol).second; ++n) symbol = fmt::format("{}.{}", base, n);
       distinct.push_back(int(i));
       symbols.push_back(symbol);
@@ -117,9 +118,18 @@ private:
 
 } // namespace
 
-std::string program_symbol(const Program &p) { return p.name + "_program"; }
+std::string c_identifier(std::string_view name) {
+  std::string out;
+  for (char c : name)
+    out += std::isalnum(static_cast<unsigned char>(c)) && static_cast<unsigned char>(c) < 128 ? c : '_';
+  return out.empty() || std::isdigit(static_cast<unsigned char>(out[0])) ? "_" + out : out;
+}
+std::string program_symbol(const Program &p) { return c_identifier(p.name) + "_program"; }
 std::string constant_symbol(const Program &p, int index) {
-  return fmt::format("{}.constant.{}", p.name, index);
+  return fmt::format("{}.constant.{}", c_identifier(p.name), index);
+}
+std::string initial_symbol(const Program &p, int state) {
+  return fmt::format("{}.initial.{}", c_identifier(p.name), state);
 }
 
 ProgramObjects emit_program(const Program &p, const Target &t, int threads) {
@@ -157,6 +167,15 @@ ProgramObjects emit_program(const Program &p, const Target &t, int threads) {
   out.stats.calls = int(p.calls.size());
   out.stats.total_ms = ms_since(start);
   return out;
+}
+
+std::string emit_interface_object(const Program &p, const Target &t, std::span<const int> initial,
+                                  const std::string &runtime_prefix) {
+  auto machine = make_machine(t);
+  llvm::LLVMContext context;
+  auto m = new_module(context, p.name + ".interface", *machine);
+  emit_interface(*m, p, initial, runtime_prefix);
+  return make_object(*m, *machine);
 }
 
 std::string program_text(const Program &p, const Target &t, CodeText kind) {

@@ -2,6 +2,7 @@
 #pragma once
 #include "compiler/llvm/target.h"
 #include "compiler/loops/program.h"
+#include <span>
 
 namespace trellis {
 
@@ -27,9 +28,18 @@ struct ProgramObjects {
 /// Throws CompileError where a kernel holds what the back end has no code for.
 ProgramObjects emit_program(const Program &p, const Target &t, int threads);
 
-/// Global symbols all begin with the program's name.
+/// The C functions that the header of compiler/aot.h documents, as one more object. They call the runtime's C
+/// interface, whose functions' names begin with `runtime_prefix`. Creating a context sets the states numbered
+/// in `initial` from the dense bytes at initial_symbol().
+std::string emit_interface_object(const Program &p, const Target &t, std::span<const int> initial,
+                                  const std::string &runtime_prefix);
+
+/// A name with everything that C does not allow in an identifier made `_`.
+std::string c_identifier(std::string_view name);
+/// Global symbols all begin with the program's name: NAME_program, NAME.constant.0, ...
 std::string program_symbol(const Program &p);
 std::string constant_symbol(const Program &p, int index);
+std::string initial_symbol(const Program &p, int state);
 
 enum class CodeText { llvm, optimized_llvm, assembly };
 /// The kernels as text, for --emit and for tests.
