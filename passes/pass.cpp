@@ -1,7 +1,12 @@
 #include "passes/pass.h"
+#include "ir/print.h"
+#include "ir/verify.h"
 #include "passes/autodiff.h"
 #include "passes/dce.h"
 #include "passes/pad_conv.h"
+#include "passes/decompose.h"
+#include "passes/fold.h"
+#include "passes/simplify.h"
 #include <algorithm>
 #include <cstdio>
 #include <exception>
@@ -12,6 +17,27 @@ namespace trellis {
 static void none(const PassArgs &args, std::string_view name) {
   if (!args.empty())
     throw CompileError(fmt::format("pass '{}' takes no arguments, but got '{}'", name, args[0]));
+}
+
+static Exactness exactness(const PassArgs &args, const PassOptions &options) {
+  if (args.empty()) return options.allowed;
+  if (args.size() == 1 && args[0] == "exact") return Exactness::exact;
+  if (args.size() == 1 && args[0] == "finite") return Exactness::finite;
+  if (args.size() == 1 && args[0] == "inexact") return Exactness::inexact;
+  throw CompileError(
+      fmt::format("pass 'simplify' takes one of exact, finite, inexact, but got '{}'", args[0]));
+}
+
+static std::function<bool(const Node &)> kept(const PassArgs &args, const PassOptions &options) {
+  if (args.empty()) return options.keep;
+  std::set<Op> ops;
+  for (const std::string &word : args) {
+    std::optional<Op> op = parse_op(word);
+    if (!op || info(*op).kind != OpKind::composite)
+      throw CompileError(fmt::format("pass 'decompose' takes names of composite ops, but got '{}'", word));
+    ops.insert(*op);
+  }
+  return [ops](const Node &n) { return !ops.count(n.op); };
 }
 
 static const PassInfo kPasses[] = {
@@ -42,10 +68,19 @@ PassScope::PassScope(std::string_view name, GraphPtr &g, const PassOptions &opti
 
 PassScope::~PassScope() {
   if (std::uncaught_exceptions() > unwinding_) return;
+  // From here on nothing may leave the destructor: what fails below is an internal error.
   std::chrono::duration<double, std::milli> ms = std::chrono::steady_clock::now() - start_;
   if (options_.time)
     say(options_,
         fmt::format("{:<16} {:9.3f} ms {:7} nodes\n", name_, ms.count(), graph_->reachable().size()));
+  if (options_.print_after_all || options_.print_after.count(name_))
+    say(options_, fmt::format("// after {}\n{}\n", name_, print(*graph_)));
+  if (!options_.verify) return;
+  try {
+    verify(*graph_);
+  } catch (const CompileError &e) {
+    TRELLIS_CHECK(false, fmt::format("pass '{}' broke the graph:\n{}\n{}", name_, e.what(), print(*graph_)));
+  }
 }
 
 std::vector<std::string> split_passes(std::string_view list) {
@@ -72,6 +107,16 @@ static const PassInfo &known(std::string_view name) {
   throw CompileError(fmt::format("there is no pass '{}'; the passes are: {}", name, all));
 }
 
+static void require_bound(const Graph &g) {
+  for (const Node *n : g.reachable())
+    for (const Type &t : n->types)
+      if (!is_static(t.shape))
+        throw CompileError(
+            n->loc, fmt::format("'{}' is {}: passes run on graphs whose dims are numbers; bind them first, "
+                                "e.g. --dim N=8",
+                                n->info().name, t.str()));
+}
+
 void run_passes(GraphPtr &g, const std::vector<std::string> &list, const PassOptions &options) {
   for (const auto *set : {&options.off, &options.print_after})
     for (const std::string &name : *set) known(name);
@@ -86,6 +131,7 @@ void run_passes(GraphPtr &g, const std::vector<std::string> &list, const PassOpt
     }
     todo.emplace_back(&known(std::string_view(item).substr(0, open)), std::move(args));
   }
+  if (!todo.empty()) require_bound(*g);
   for (const auto &[pass, args] : todo) {
     if (options.off.count(pass->name)) continue;
     PassScope scope(pass->name, g, options);

@@ -8,6 +8,7 @@
 // schedule.
 #pragma once
 #include "ir/graph.h"
+#include "ir/rewrite.h"
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -33,9 +34,9 @@ struct PassOptions {
   std::set<std::string, std::less<>> off;         ///< passes that are left out of lists
   std::set<std::string, std::less<>> print_after; ///< print the graph after these
   bool print_after_all = false;
-  bool verify = true;   ///< check the graph after each pass
-  bool time = false;    ///< print how long each pass took
-  bool inexact = false; ///< allow rules that change rounding or the sign of a zero
+  bool verify = true;                   ///< check the graph after each pass
+  bool time = false;                    ///< print how long each pass took
+  Exactness allowed = Exactness::exact; ///< which rewrite rules `simplify` uses
   /// Composite nodes that the target emits itself: `decompose` leaves them.
   std::function<bool(const Node &)> keep;
   /// Where dumps and times go; stderr where absent.

@@ -1,0 +1,13 @@
+// The rules of `simplify`, as data. See README.md for canonical forms and why rewriting ends.
+#pragma once
+#include "ir/rewrite.h"
+
+namespace trellis {
+
+const std::vector<Rule> &arith_rules();
+const std::vector<Rule> &movement_rules();
+const std::vector<Rule> &nn_rules();
+/// All of them, in the order in which they are tried.
+const RuleSet &simplify_rules();
+
+} // namespace trellis
