@@ -13,6 +13,10 @@ enum class Attr : uint8_t {
 #define ATTR(name, kind, doc) name,
 #include "ir/attrs.def"
 };
+inline constexpr int kAttrCount = 0
+#define ATTR(name, kind, doc) +1
+#include "ir/attrs.def"
+    ;
 std::string_view name(Attr a);
 AttrKind kind_of(Attr a);
 std::string_view doc_of(Attr a);

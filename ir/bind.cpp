@@ -134,7 +134,7 @@ private:
 };
 } // namespace
 
-std::unique_ptr<Graph> bind(const Graph &g, const Bindings &dims) {
+std::unique_ptr<Graph> bind_dims(const Graph &g, const Bindings &dims) {
   std::vector<std::string> known = symbols(g);
   std::vector<std::string_view> names(known.begin(), known.end());
   std::vector<Diagnostic> errors;

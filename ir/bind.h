@@ -16,7 +16,7 @@ std::vector<std::string> symbols(const Graph &g);
 /// A copy of `g` with every symbol replaced and every shape inferred anew; its names, outputs and updates are
 /// kept. Throws CompileError where a symbol has no number, a number is negative or of no symbol of `g`, a
 /// shape does not fit, or an unknown dim (?) is left.
-std::unique_ptr<Graph> bind(const Graph &g, const Bindings &dims);
+std::unique_ptr<Graph> bind_dims(const Graph &g, const Bindings &dims);
 
 /// What tensors of these types, by input name, say about the symbols; throws CompileError where they
 /// contradict each other or an input's type. Inputs that are not named say nothing.

@@ -93,9 +93,12 @@ private:
   // --- mistakes ---
   Location at(const Token &t) const { return {file_, int(t.line), int(t.column), {}}; }
 
-  void report(const Token &t, std::string text) {
+  void report(Token t, std::string text) {
+    // What is missing at the end of a line is missing behind its last token, before a comment.
+    if (const Token &last = tokens_[at_ ? at_ - 1 : 0]; t.kind == Kind::newline && last.line == t.line)
+      t.column = last.column + uint32_t(last.text.size()), t.text = {last.text.data() + last.text.size(), 0};
     Diagnostic d{.where = at(t), .text = std::move(text), .source_line = source_line(t)};
-    d.length = t.kind == Kind::newline ? 1 : int(std::clamp<size_t>(t.text.size(), 1, 60));
+    d.length = int(std::clamp<size_t>(t.text.size(), 1, 60));
     errors_.push_back(std::move(d));
     if (errors_.size() >= kMostErrors) throw GiveUp{};
   }
@@ -109,7 +112,10 @@ private:
       return f();
     } catch (const CompileError &e) {
       std::string text;
-      for (const Diagnostic &d : e.diagnostics()) text += (text.empty() ? "" : "; ") + d.text;
+      for (const Diagnostic &d : e.diagnostics()) {
+        std::string elsewhere = d.where.known() && d.where.file != file_ ? d.where.str() + ": " : "";
+        text += (text.empty() ? "" : "; ") + elsewhere + d.text;
+      }
       fail(t, text);
     }
   }
@@ -371,7 +377,8 @@ private:
     if (peek().is(':')) {
       do {
         next();
-        types.emplace_back(peek(), type());
+        const Token &where = peek();
+        types.emplace_back(where, type());
       } while (peek().is(','));
     }
     std::vector<std::shared_ptr<const Graph>> bodies;

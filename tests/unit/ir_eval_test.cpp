@@ -118,7 +118,7 @@ TEST(Bind, ReplacesSymbolsEverywhere) {
       parse("trellis 1\ngraph @t(%x: f32[N, C], %b: f32[C]) {\n"
             "  %y = add %x, %b\n  %z = mul %y, 0.5\n  %s = reduce %z, kind=sum, axes=[1]\n  return %s\n}\n");
   EXPECT_EQ(symbols(*g), (std::vector<std::string>{"N", "C"}));
-  auto bound = bind(*g, {{"N", 2}, {"C", 3}});
+  auto bound = bind_dims(*g, {{"N", 2}, {"C", 3}});
   EXPECT_TRUE(symbols(*bound).empty());
   EXPECT_EQ(bound->outputs[0].value.type().str(), "f32[2]");
   EXPECT_EQ(bound->outputs[0].name, "s");
@@ -130,7 +130,7 @@ TEST(Bind, ResolvesUnknownDims) {
   auto g = parse("trellis 1\ngraph @t(%x: f32[N, 2]) {\n"
                  "  %p = pad %x, 0, lo=[1, 0], hi=[0, 0]\n  %y = add %p, 1\n  %f = reshape %y, shape=[?]\n  "
                  "return %f\n}\n");
-  auto bound = bind(*g, {{"N", 2}});
+  auto bound = bind_dims(*g, {{"N", 2}});
   EXPECT_EQ(values(evaluate(*bound, {{"x", f32({2, 2}, {1, 2, 3, 4})}})[0]), (Doubles{1, 1, 2, 3, 4, 5}));
 }
 
@@ -142,9 +142,9 @@ TEST(Bind, RefusesWhatDoesNotFit) {
     } catch (const CompileError &e) { return e.diagnostics()[0].text; }
     return "";
   };
-  EXPECT_EQ(message([&] { bind(*g, {}); }), "dim 'N' of graph @t has no number");
-  EXPECT_EQ(message([&] { bind(*g, {{"N", 1}, {"M", 1}}); }), "graph @t has no dim 'M'");
-  EXPECT_EQ(message([&] { bind(*g, {{"N", -1}}); }), "dim 'N' can not be -1");
+  EXPECT_EQ(message([&] { bind_dims(*g, {}); }), "dim 'N' of graph @t has no number");
+  EXPECT_EQ(message([&] { bind_dims(*g, {{"N", 1}, {"M", 1}}); }), "graph @t has no dim 'M'");
+  EXPECT_EQ(message([&] { bind_dims(*g, {{"N", -1}}); }), "dim 'N' can not be -1");
   Type x{DType::f32, {3, 2}}, y{DType::f32, {4}};
   EXPECT_EQ(message([&] { bindings_of(*g, {{"x", x}, {"y", y}}); }),
             "input 'y' is f32[N], but f32[4] is given: N is 3 in 'x'");

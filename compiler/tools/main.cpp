@@ -1,0 +1,43 @@
+// The driver. Exit status: 0 done; 1 what the user gave could not be done, as the messages say; 2 wrong
+// usage.
+#include "compiler/tools/verbs.h"
+#include "ir/diag.h"
+#include "ir/nearest.h"
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <new>
+
+using namespace trellis;
+
+void trellis::write_out(std::string_view text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
+    throw CompileError(std::string("standard output: ") + std::strerror(errno));
+}
+
+int main(int argc, char **argv) {
+  Driver d;
+  d.app.set_version_flag("--version", "trellis " TRELLIS_VERSION);
+  d.app.require_subcommand(1);
+  d.app.footer("`trellis VERB --help` tells a verb's options. A file named - is standard input or output.");
+  for (auto add : {add_info, add_ops, add_opt, add_passes, add_run}) add(d);
+  std::vector<std::string> verbs;
+  for (const CLI::App *verb : d.app.get_subcommands({})) verbs.push_back(verb->get_name());
+  if (argc > 1 && argv[1][0] != '-' && std::find(verbs.begin(), verbs.end(), argv[1]) == verbs.end()) {
+    std::string hint = did_you_mean(argv[1], {verbs.begin(), verbs.end()});
+    std::fprintf(stderr, "error: there is no verb '%s'%s\nRun with --help for more information.\n", argv[1],
+                 hint.c_str());
+    return 2;
+  }
+  try {
+    d.app.parse(argc, argv);
+  } catch (const CLI::ParseError &e) { return d.app.exit(e) == 0 ? 0 : 2; }
+  try {
+    d.chosen();
+    return 0;
+  } catch (const CompileError &e) { std::fprintf(stderr, "%s\n", e.what()); } catch (const std::bad_alloc &) {
+    std::fputs("error: not enough memory\n", stderr);
+  }
+  return 1;
+}

@@ -1,0 +1,98 @@
+#include "compiler/tools/model.h"
+#include "compiler/data/atomic_file.h"
+#include "compiler/data/input.h"
+#include "compiler/tools/verbs.h"
+#include "ir/literal.h"
+#include "ir/print.h"
+#include "ir/verify.h"
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <fmt/format.h>
+
+namespace trellis {
+
+namespace fs = std::filesystem;
+
+void ModelOptions::declare(CLI::App &app) {
+  app.add_option("FILE", path_, "model: a .trl text, or - for standard input")->required();
+  app.add_option("--dim", dims_, "number of a symbolic dim, e.g. --dim N=8")
+      ->type_name("NAME=NUMBER")
+      ->allow_extra_args(false);
+}
+
+Bindings ModelOptions::dims() const {
+  Bindings out;
+  for (const std::string &d : dims_) {
+    size_t eq = d.find('=');
+    int64_t n = 0;
+    if (eq == std::string::npos || eq == 0 || !parse_integer(std::string_view(d).substr(eq + 1), n))
+      throw CompileError(fmt::format("--dim {}: expected NAME=NUMBER", quote_name(d)));
+    if (!out.emplace(d.substr(0, eq), n).second)
+      throw CompileError(fmt::format("--dim {}: this dim is given twice", quote_name(d)));
+  }
+  return out;
+}
+
+static std::string read_standard_input() {
+  std::string text;
+  char buffer[1 << 16];
+  while (size_t n = std::fread(buffer, 1, sizeof buffer, stdin)) text.append(buffer, n);
+  if (std::ferror(stdin)) throw CompileError(std::string("standard input: ") + std::strerror(errno));
+  return text;
+}
+
+Model ModelOptions::load() const {
+  Model m{path_, nullptr, {}};
+  std::map<std::string, SafeTensors> files;
+  fs::path folder = path_ == "-" ? fs::path() : fs::path(path_).parent_path();
+  ParseOptions options;
+  options.data = [&](const DataRef &ref) {
+    auto [it, fresh] = files.try_emplace(ref.file);
+    if (fresh) it->second = read_safetensors((folder / ref.file).string());
+    const Tensor *t = it->second.find(ref.name);
+    if (!t) throw CompileError(fmt::format("'{}' holds no tensor {}", ref.file, quote_name(ref.name)));
+    m.data.emplace(t->data(), ref);
+    return *t;
+  };
+  m.graph = path_ == "-" ? parse(read_standard_input(), "<stdin>", options)
+                         : parse(InputFile(path_).read_all(), path_, options);
+  verify(*m.graph);
+  return m;
+}
+
+void resolve_dims(std::unique_ptr<Graph> &g, Bindings given, const std::map<std::string, Type> &inputs) {
+  for (const auto &[name, n] : bindings_of(*g, inputs)) {
+    auto [it, fresh] = given.emplace(name, n);
+    if (!fresh && it->second != n)
+      throw CompileError(fmt::format("dim '{}' is {} by --dim, but {} by the inputs", name, it->second, n));
+  }
+  if (given.empty() && symbols(*g).empty()) return;
+  g = bind_dims(*g, given);
+}
+
+std::string text_of(const Model &m) {
+  PrintOptions options;
+  options.data = [&](const Tensor &t, std::string_view) -> std::optional<DataRef> {
+    auto it = m.data.find(t.data());
+    return it == m.data.end() ? std::nullopt : std::optional(it->second);
+  };
+  return print(*m.graph, options);
+}
+
+void save(const Model &m, const std::string &path) {
+  if (path == "-") return write_out(text_of(m));
+  SafeTensors beside;
+  fs::path file = fs::path(path).replace_extension(".safetensors");
+  PrintOptions options;
+  options.data = [&](const Tensor &t, std::string_view name) {
+    beside.tensors.push_back({std::string(name), t});
+    return DataRef{file.filename().string(), std::string(name)};
+  };
+  std::string text = print(*m.graph, options);
+  if (!beside.tensors.empty()) write_safetensors(file.string(), beside);
+  write_file(path, text);
+}
+
+} // namespace trellis

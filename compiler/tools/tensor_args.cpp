@@ -1,0 +1,120 @@
+#include "compiler/tools/tensor_args.h"
+#include "compiler/data/npy.h"
+#include "compiler/data/npz.h"
+#include "compiler/tools/verbs.h"
+#include "ir/literal.h"
+#include "ir/nearest.h"
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace trellis {
+
+void TensorArgs::declare(CLI::App &app) {
+  app.add_option("--input", input_, "an input: NAME=FILE.npy, or its elements, NAME='[1, 2]'")
+      ->type_name("NAME=VALUE")
+      ->allow_extra_args(false);
+  app.add_option("--inputs", inputs_, "an archive that holds inputs under their names")
+      ->type_name("FILE.npz")
+      ->allow_extra_args(false);
+  app.add_option("--output", output_, "write an output: NAME=FILE.npy")
+      ->type_name("NAME=FILE")
+      ->allow_extra_args(false);
+  app.add_option("--outputs", outputs_, "write all outputs to one archive")->type_name("FILE.npz");
+}
+
+// NAME=REST.
+static std::pair<std::string, std::string> split(const char *option, const std::string &text) {
+  size_t eq = text.find('=');
+  if (eq == std::string::npos || eq == 0)
+    throw CompileError(fmt::format("{} {}: expected NAME=...", option, text));
+  return {text.substr(0, eq), text.substr(eq + 1)};
+}
+
+// A list, or one element; file names do not begin so.
+static bool is_literal(std::string_view value) {
+  double number = 0;
+  return value.starts_with("[") || value == "true" || value == "false" || value == "inf" || value == "-inf" ||
+         value == "nan" || value.starts_with("nan(") || parse_real(value, number);
+}
+
+static void add(std::map<std::string, Tensor> &to, const std::string &name, Tensor t) {
+  if (!to.emplace(name, std::move(t)).second)
+    throw CompileError(fmt::format("input '{}' is given twice", name));
+}
+
+std::map<std::string, Tensor> TensorArgs::files() const {
+  std::map<std::string, Tensor> out;
+  for (const std::string &path : inputs_)
+    for (NamedTensor &t : read_npz(path)) add(out, t.name, std::move(t.tensor));
+  for (const std::string &text : input_)
+    if (auto [name, value] = split("--input", text); !is_literal(value)) add(out, name, read_npy(value));
+  return out;
+}
+
+// The elements of a list like [1, [2, 3]]: inner brackets group for the reader alone.
+static Tensor literal(const std::string &option, std::string_view text, const Type &type) {
+  std::vector<std::string_view> elements;
+  int depth = 0;
+  for (size_t i = 0; i < text.size();) {
+    char c = text[i];
+    depth += (c == '[') - (c == ']');
+    if (depth < 0) throw CompileError(fmt::format("{}: a ']' without its '['", option));
+    if (c == '[' || c == ']' || c == ',' || c == ' ' || c == '\n' || c == '\t') {
+      ++i;
+      continue;
+    }
+    size_t end = std::min(text.find_first_of("[], \n\t", i), text.size());
+    elements.push_back(text.substr(i, end - i));
+    i = end;
+  }
+  if (depth) throw CompileError(fmt::format("{}: a '[' without its ']'", option));
+  if (int64_t(elements.size()) != type.size())
+    throw CompileError(fmt::format("{}: {} has {} elements, but {} are given", option, type.str(),
+                                   type.size(), elements.size()));
+  Tensor t(type.dtype, dims_of(type.shape));
+  for (size_t i = 0; i < elements.size(); ++i)
+    if (std::string problem = set_element(t, int64_t(i), elements[i]); !problem.empty())
+      throw CompileError(fmt::format("{}: {}", option, problem));
+  return t;
+}
+
+void TensorArgs::add_literals(const Graph &g, std::map<std::string, Tensor> &to) const {
+  for (const std::string &text : input_) {
+    auto [name, value] = split("--input", text);
+    if (!is_literal(value)) continue;
+    Value v = g.find_input(name);
+    if (!v) {
+      std::vector<std::string_view> names;
+      for (Value i : g.inputs()) names.push_back(i.node->attrs.word(Attr::name));
+      throw CompileError(fmt::format("--input {}: graph @{} has no input '{}'{}", text, g.name, name,
+                                     did_you_mean(name, names)));
+    }
+    add(to, name, literal(fmt::format("--input {}", name), value, v.type()));
+  }
+}
+
+void TensorArgs::write(const std::vector<NamedTensor> &results) const {
+  for (const std::string &text : output_) {
+    auto [name, path] = split("--output", text);
+    const Tensor *t = find(results, name);
+    if (!t) {
+      std::vector<std::string_view> names;
+      for (const NamedTensor &r : results) names.push_back(r.name);
+      throw CompileError(
+          fmt::format("--output {}: there is no output '{}'{}", text, name, did_you_mean(name, names)));
+    }
+    write_npy(path, *t);
+  }
+  if (!outputs_.empty()) write_npz(outputs_, results);
+  if (!output_.empty() || !outputs_.empty()) return;
+  std::string out;
+  for (const NamedTensor &r : results) {
+    const Tensor &t = r.tensor;
+    out += fmt::format("{} : {} {}", r.name, t.type().str(), t.rank() ? "[" : "");
+    for (int64_t i = 0; i < t.size(); ++i) out += (i ? ", " : "") + format_element(t, i);
+    out += t.rank() ? "]\n" : "\n";
+  }
+  write_out(out);
+}
+
+} // namespace trellis

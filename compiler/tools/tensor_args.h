@@ -1,0 +1,28 @@
+// Tensors on the command line: --input NAME=..., --inputs FILE.npz, --output NAME=FILE.npy, --outputs
+// FILE.npz.
+#pragma once
+#include "compiler/data/named_tensor.h"
+#include "ir/graph.h"
+#include <CLI/CLI.hpp>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace trellis {
+
+class TensorArgs {
+public:
+  void declare(CLI::App &app);
+  /// The tensors that come from files.
+  std::map<std::string, Tensor> files() const;
+  /// Those that are written out (--input 'x=[1, 2]'), of the types of g's inputs, whose dims are bound.
+  void add_literals(const Graph &g, std::map<std::string, Tensor> &to) const;
+  /// Writes the results where the options say, or prints them, one a line.
+  void write(const std::vector<NamedTensor> &results) const;
+
+private:
+  std::vector<std::string> input_, inputs_, output_;
+  std::string outputs_;
+};
+
+} // namespace trellis
