@@ -78,7 +78,7 @@ private:
 
     Values operands;
     bool open = std::any_of(n.operands.begin(), n.operands.end(), [&](Value v) { return is_open(v); });
-    if (open && n.info().kind == OpKind::elementwise)
+    if (open && n.info().broadcasts())
       operands = rebroadcast(n);
     else
       for (Value v : n.operands) operands.push_back(result(v));
