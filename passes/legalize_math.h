@@ -2,8 +2,14 @@
 // no table look-up, so that they vectorise and fuse. `legalize` instantiates them on graph values; tests
 // instantiate them on plain floats, which is the same arithmetic without the IR.
 //
-// Accuracy against the exact result, V being f32: at most 2 ulp (measured maxima stand at each function),
-// f64: at most 4 ulp. Signed zeros, infinities, NaN, subnormal operands and results are those of C99 Annex F.
+// Error against the exact result, in units in the last place, with and without a fused multiply-add; samples
+// of 140 million f32 and 200 thousand f64 operands a function (promised: 2 for f32, 4 for f64):
+//
+//         exp  expm1  log  log1p  tanh  erf   sigmoid  sin   cos   atan  pow
+//   f32   1.15  1.25  0.84  1.44  1.49  1.85   1.63    1.54  1.54  1.41  0.54
+//   f64   1.1   1.5   0.9   1.5   1.6   2.4    1.6     2.2   2.2   1.1   1.3
+//
+// Signed zeros, infinities, NaN, subnormal operands and results are those of C99 Annex F.
 //
 // V is f32 or f64 and offers, found by argument-dependent look-up:
 //   + - * / unary -     fma(a, b, c)    lt eq (to a bool B)    select(B, V, V)    & | on B
@@ -115,13 +121,10 @@ inline constexpr Format kF64{
 
 inline constexpr double kInf = std::numeric_limits<double>::infinity();
 inline constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-/// sin and cos reduce their argument up to here.
-inline constexpr double kTrigLimit = 131072;
 
 template <class V> const Format &format(const V &x) { return is_f64(x) ? kF64 : kF32; }
 
-// --- parts
-// -------------------------------------------------------------------------------------------------------
+// --- parts ---------------------------------------------------------------------------------------
 
 template <class V> V at_most(V x, double limit) { return select(lt(limit, x), limit, x); }
 template <class V> V at_least(V x, double limit) { return select(lt(x, limit), limit, x); }
@@ -155,8 +158,7 @@ template <class V> V power_of_two(V t) { return real(bits(t) << format(t).fracti
 /// e^r for a reduced r.
 template <class V> V exp_reduced(V r) { return fma(fma(horner(r, format(r).exp), r, 1.0), r, 1.0); }
 
-// --- exponentials
-// ------------------------------------------------------------------------------------------------
+// --- exponentials --------------------------------------------------------------------------------
 
 /// e^x. The scale 2^n, n in [-150, 128], is split in two factors, so that only the last product rounds or
 /// overflows: the low bits of t hold n + 2 bias; their half, as an exponent, is one factor and the rest the
@@ -200,8 +202,8 @@ template <class V> V tanh(V x) {
 }
 
 /// 1 / (1 + e^-x) = i / ((i + 1) + expm1(-r)) with i = 2^n, x = n ln2 + r: the sum in parentheses is exact
-/// (what it loses, where i is about 2^-24, goes to the other term). i is made 2^(fraction bits + 2) too large, so that it is normal for every n in [-150,
-/// 32].
+/// (what it loses, where i is about 2^-24, goes to the other term). i is made 2^(fraction bits + 2) too
+/// large, so that it is normal for every n in [-150, 32].
 template <class V> V sigmoid(V x) {
   const Format &k = format(x);
   const int lift = k.fraction_bits + 2;
@@ -225,16 +227,15 @@ template <class V> V erf(V x) {
   V high = x;
   if (is_f64(x)) {
     auto [t, r] = reduce_exp(q, k.bias);
-    high = 1.0 - exp_reduced(r) * power_of_two(t);
+    high = fma(-exp_reduced(r), power_of_two(t), 1.0);
   } else {
     V q2 = q * q;
-    high = 1.0 - q2 * q2;
+    high = fma(-q2, q2, 1.0);
   }
   return with_sign_of(select(lt(a, k.erf_split), low, high), x);
 }
 
-// --- logarithms
-// --------------------------------------------------------------------------------------------------
+// --- logarithms ----------------------------------------------------------------------------------
 
 /// x = 2^e m with m in [sqrt(1/2), sqrt(2)), for a positive normal x.
 template <class V, class U> struct LogReduced {
@@ -298,8 +299,7 @@ template <class V> V log1p(V x) {
   return with_sign_of(log_special(log_of_parts(f, e), u), x);
 }
 
-// --- trigonometry
-// ------------------------------------------------------------------------------------------------
+// --- trigonometry --------------------------------------------------------------------------------
 
 /// atan |x| = atan z, or pi/2 + atan(-1/|x|) beyond 1.
 template <class V> V atan(V x) {
@@ -351,8 +351,7 @@ template <class V> V cos(V x) {
   return cos_large(x, real(bits(y) ^ sign));
 }
 
-// --- powers
-// ------------------------------------------------------------------------------------------------------
+// --- powers --------------------------------------------------------------------------------------
 
 /// hi + lo, |lo| at most an ulp of hi.
 template <class V> struct Pair {

@@ -3,6 +3,7 @@
 #include "ir/verify.h"
 #include "passes/autodiff.h"
 #include "passes/dce.h"
+#include "passes/legalize.h"
 #include "passes/pad_conv.h"
 #include "passes/decompose.h"
 #include "passes/fold.h"

@@ -65,6 +65,11 @@ void interpret_bitcast(EvalContext &c) {
 
 // d/dx = y x^(y-1), d/dy = x^y log x. Where a factor that is exactly zero meets an infinite one (x = 0), the
 // limit is 0.
+Values vjp_large(Vjp v, Value slope) {
+  Value near = le(abs(v.x[0]), kTrigLimit);
+  return {select(near, 0, v.dy * slope), select(near, v.dy, 0)};
+}
+
 Values vjp_pow(Vjp v) {
   Value x = v.x[0], y = v.x[1];
   Value dx = select(eq(y, 0), 0, v.dy * y * pow(x, y - 1));

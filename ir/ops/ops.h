@@ -68,6 +68,7 @@ template <class T> T shr(T a, T n) {
 
 inline constexpr double kTwoOverRootPi = 1.1283791670955126; // 2 / sqrt(pi)
 inline constexpr double kRootHalf = 0.70710678118654752;
+inline constexpr double kTrigLimit = 131072; // see sin_large
 inline double alpha(const Node &n, double otherwise) {
   return n.attrs.get_or<double>(Attr::alpha, otherwise);
 }
@@ -121,6 +122,8 @@ Values vjp_reshape(Vjp), vjp_permute(Vjp), vjp_expand(Vjp), vjp_slice(Vjp), vjp_
 void infer_select(Infer &), infer_cast(Infer &), infer_bitcast(Infer &);
 void interpret_select(EvalContext &), interpret_cast(EvalContext &), interpret_bitcast(EvalContext &);
 Values vjp_pow(Vjp);
+/// Of sin_large and cos_large: `slope` is the derivative in x beyond the limit.
+Values vjp_large(Vjp, Value slope);
 // pointwise.cpp
 Values expand_le(Expand), expand_bit_not(Expand), expand_gelu_tanh(Expand), expand_sinh(Expand),
     expand_cosh(Expand), expand_asinh(Expand), expand_acosh(Expand), expand_atanh(Expand);
