@@ -7,7 +7,7 @@ namespace trellis {
 
 bool is_anchor(const Node &n) {
   OpKind k = n.info().kind;
-  return k == OpKind::contraction || (k == OpKind::reduction && !is_inline_reduction(n)) || name(n.op) == "scatter" || k == OpKind::control || n.types.size() > 1;
+  return k == OpKind::contraction || (k == OpKind::reduction && !is_inline_reduction(n)) || n.op == Op::scatter || k == OpKind::control || n.types.size() > 1;
 }
 
 bool is_inline_reduction(const Node &n) {
@@ -68,7 +68,7 @@ private:
   static int own_cost(const Node &n) {
     if (n.op == Op::div || n.op == Op::sqrt || n.op == Op::pow) return 8;
     if (n.info().kind == OpKind::elementwise) return 1;
-    if (name(n.op) == "gather") return 4;
+    if (n.op == Op::gather) return 4;
     return 0;
   }
 
@@ -86,7 +86,7 @@ private:
         if (n->op != Op::reduce)
           for (Value o : n->operands) force(o);
       }
-      if (name(n->op) == "gather") force(n->operands[0]);
+      if (n->op == Op::gather) force(n->operands[0]);
       if (terminal.count(n) && !external(n->result())) out_.store(n->result());
       int64_t cost = own_cost(*n);
       for (Value o : n->operands)

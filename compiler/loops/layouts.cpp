@@ -117,7 +117,7 @@ Layouts::Layouts(const Graph &g, const Fusion &f, const Machine &m) {
       for (uint32_t i = 0; i < n->types.size(); ++i) {
         Value v = n->result(i);
         int a = i ? -1 : axes.of(n);
-        if (a < 0 || n->info().kind == OpKind::source || !f.stored(v) || name(n->op) == "scatter") continue;
+        if (a < 0 || n->info().kind == OpKind::source || !f.stored(v) || n->op == Op::scatter) continue;
         chosen_[key(v)] = blocked(dims_of(v.shape()), size_t(a), lanes);
       }
   }

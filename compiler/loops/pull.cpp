@@ -92,7 +92,7 @@ const Expr *Pull::compute(Value v, const std::vector<Index> &index) {
     return is_float(t) ? kernel_.op(Op::cast, {i}, t) : i;
   }
   if (n.info().kind == OpKind::movement) return read(n, n.info().map(n, index));
-  if (name(n.op) == "gather") return gather(n, index);
+  if (n.op == Op::gather) return gather(n, index);
   if (n.op == Op::reduce) return inline_reduction(n, index);
   if (n.info().kind != OpKind::elementwise)
     throw CompileError(n.loc, fmt::format("{}: native code for this op is not supported; `--interpret` runs it", name(n.op)));

@@ -14,7 +14,7 @@ const Pattern c = Pattern::constant(4), d = Pattern::constant(5);
 constexpr auto exact = Exactness::exact;
 constexpr auto finite = Exactness::finite;
 constexpr auto inexact = Exactness::inexact;
-constexpr auto any = Domain::any;
+constexpr auto any_dtype = Domain::any;
 constexpr auto floats = Domain::floats;
 constexpr auto integers = Domain::integers;
 namespace p = pattern;
@@ -112,11 +112,11 @@ const std::vector<Rule> &arith_rules() {
       {"max-least", p::max(x, -INFINITY), x, exact, floats},
       {"min-largest", p::min(x, INFINITY), x, exact, floats},
       {"lt-self", p::lt(x, x), 0},
-      {"eq-self", p::eq(x, x), 1, exact, any, [](const Match &m) { return !is_float(m[x].dtype()); }},
+      {"eq-self", p::eq(x, x), 1, exact, any_dtype, [](const Match &m) { return !is_float(m[x].dtype()); }},
       {"select-same", p::select(x, y, y), y},
       {"select-true", p::select(1, x, y), x},
       {"select-false", p::select(0, x, y), y},
-      {"select-bool", p::select(x, 1, 0), x, exact, any,
+      {"select-bool", p::select(x, 1, 0), x, exact, any_dtype,
        [](const Match &m) { return m.root.dtype() == DType::boolean; }},
       {"select-select-yes", p::select(x, p::select(x, y, z), w), p::select(x, y, w)},
       {"select-select-no", p::select(x, y, p::select(x, z, w)), p::select(x, y, w)},

@@ -12,7 +12,7 @@ const Pattern x = Pattern::variable(0), y = Pattern::variable(1), f = Pattern::v
               c = Pattern::constant(4);
 constexpr auto exact = Exactness::exact;
 constexpr auto inexact = Exactness::inexact;
-constexpr auto any = Domain::any;
+constexpr auto any_dtype = Domain::any;
 constexpr auto floats = Domain::floats;
 constexpr auto integers = Domain::integers;
 
@@ -284,10 +284,10 @@ const std::vector<Rule> &movement_rules() {
 
       {"reduce-units", p::reduce(x), reduce_of_units},
       {"reduce-permute", p::reduce(p::permute(x)), reduce_of_permute},
-      {"reduce-expand-extreme", p::reduce(p::expand(x)), reduce_of_expand, exact, any, is_extreme},
+      {"reduce-expand-extreme", p::reduce(p::expand(x)), reduce_of_expand, exact, any_dtype, is_extreme},
       {"reduce-expand", p::reduce(p::expand(x)), reduce_of_expand, exact, integers},
       {"reduce-expand-float", p::reduce(p::expand(x)), reduce_of_expand, inexact, floats},
-      {"reduce-reduce-extreme", p::reduce(p::reduce(x)), reduce_of_reduce, exact, any, is_extreme},
+      {"reduce-reduce-extreme", p::reduce(p::reduce(x)), reduce_of_reduce, exact, any_dtype, is_extreme},
       {"reduce-reduce", p::reduce(p::reduce(x)), reduce_of_reduce, exact, integers},
       {"reduce-reduce-float", p::reduce(p::reduce(x)), reduce_of_reduce, inexact, floats},
 
