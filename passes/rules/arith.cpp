@@ -52,7 +52,10 @@ Value cast_of_cast(const Match &m) {
   return cast(m[x], to);
 }
 
-Value number_over(const Match &m, const Pattern &divisor) { return 1.0 / m[divisor]; }
+Value number_over(const Match &m, const Pattern &divisor) {
+  Value v = m[divisor];
+  return v.graph().splat(v.type(), 1.0 / splat_of(v)->get(0));
+}
 } // namespace
 
 const std::vector<Rule> &arith_rules() {
