@@ -1,4 +1,5 @@
 #include "compiler/llvm/lower_op.h"
+#include "compiler/llvm/lower_trig.h"
 #include "ir/diag.h"
 #include <fmt/format.h>
 #include <llvm/IR/Intrinsics.h>
@@ -147,6 +148,8 @@ struct Lower {
     case Op::bit_xor: return b.CreateXor(x[0], x[1]);
     case Op::shl: return shift(true);
     case Op::shr: return shift(false);
+    case Op::sin_large: return lower_large_trig(b, false, x[0], x[1]);
+    case Op::cos_large: return lower_large_trig(b, true, x[0], x[1]);
     default: break;
     }
     throw CompileError(fmt::format("the back end has no instruction for '{}' of {}", trellis::name(op), trellis::name(from)));

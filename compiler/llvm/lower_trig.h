@@ -1,0 +1,11 @@
+// sin_large and cos_large: calls of libm for the elements that vector code does not reduce.
+#pragma once
+#include <llvm/IR/IRBuilder.h>
+
+namespace trellis {
+
+/// y where |x| <= 2^17, else the sine or cosine of x, an element at a time. Vectors without such an element,
+/// nearly all, take one test and a branch. Splits the block at the builder's place; building goes on behind.
+llvm::Value *lower_large_trig(llvm::IRBuilder<> &b, bool cosine, llvm::Value *x, llvm::Value *y);
+
+} // namespace trellis
