@@ -168,7 +168,9 @@ struct BatchNorm {
   Value y, mean, var; ///< var is the population variance
 };
 BatchNorm batch_norm(Value x, Value scale, Value bias, double epsilon = 1e-5);
-Value batch_norm_inference(Value x, Value scale, Value bias, Value mean, Value var, double epsilon = 1e-5);
+/// `momentum`: the weight of a batch in the running statistics when the graph is trained.
+Value batch_norm_inference(Value x, Value scale, Value bias, Value mean, Value var, double epsilon = 1e-5,
+                           double momentum = 0.1);
 Value group_norm(Value x, Value scale, Value bias, int64_t groups, double epsilon = 1e-5);
 /// Each channel of each sample by itself.
 Value instance_norm(Value x, Value scale, Value bias, double epsilon = 1e-5);

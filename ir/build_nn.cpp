@@ -29,8 +29,10 @@ BatchNorm batch_norm(Value x, Value scale, Value bias, double epsilon) {
   const Node *n = x.graph().node(Op::batch_norm, {x, scale, bias}, with_epsilon(epsilon));
   return {n->result(0), n->result(1), n->result(2)};
 }
-Value batch_norm_inference(Value x, Value scale, Value bias, Value mean, Value var, double epsilon) {
-  return x.graph().make(Op::batch_norm_inference, {x, scale, bias, mean, var}, with_epsilon(epsilon));
+Value batch_norm_inference(Value x, Value scale, Value bias, Value mean, Value var, double epsilon,
+                           double momentum) {
+  return x.graph().make(Op::batch_norm_inference, {x, scale, bias, mean, var},
+                        with_epsilon(epsilon, {{Attr::momentum, momentum}}));
 }
 Value group_norm(Value x, Value scale, Value bias, int64_t groups, double epsilon) {
   return x.graph().make(Op::group_norm, {x, scale, bias}, with_epsilon(epsilon, {{Attr::groups, groups}}));

@@ -161,7 +161,12 @@ Values vjp_batch_norm(Vjp v) {
   return {dx, dscale, dbias};
 }
 
-void infer_batch_norm_inference(Infer &c) { infer_channels(c); }
+void infer_batch_norm_inference(Infer &c) {
+  infer_channels(c);
+  double m = c.attrs.get_or<double>(Attr::momentum, 0.1);
+  c.require(m >= 0 && m <= 1, fmt::format("'momentum' is {}, but must lie in [0, 1]", m));
+  if (m == 0.1) c.attrs.erase(Attr::momentum);
+}
 Values expand_batch_norm_inference(Expand e) {
   const Shape &s = e.x[0].shape();
   Value factor = e.x[1] * rsqrt(e.x[4] + epsilon(e.node));
