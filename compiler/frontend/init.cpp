@@ -71,6 +71,11 @@ Initialiser parse_init(std::string_view text, const Type &type, const Location &
     return random({Kind::normal, mean ? call.args[0] : 0, call.args.back()});
   }
   if (call.name == "uniform") return arguments(2, 2), random({Kind::uniform, call.args[0], call.args[1]});
+  if (call.name == "seed") {
+    arguments(0, 0);
+    if (!is_integer(type.dtype)) fail(fmt::format("a seed needs an integer type, not {}", name(type.dtype)));
+    return {Kind::bits, 0, 0};
+  }
   for (const Scheme &s : kSchemes) {
     if (s.name != call.name) continue;
     arguments(0, s.needs_out ? 0 : 1);
@@ -87,7 +92,8 @@ Initialiser parse_init(std::string_view text, const Type &type, const Location &
     return random(s.normal ? Initialiser{Kind::normal, 0, spread}
                            : Initialiser{Kind::uniform, -spread, spread});
   }
-  std::vector<std::string_view> known = {"zero", "one", "constant(c)", "normal(std)", "uniform(low, high)"};
+  std::vector<std::string_view> known = {"zero", "one", "constant(c)", "normal(std)", "uniform(low, high)",
+                                         "seed"};
   for (const Scheme &s : kSchemes) known.push_back(s.name);
   fail("unknown: give " + list_words(known));
   return {};
@@ -107,6 +113,7 @@ Tensor initial_value(std::string_view text, const Type &type, std::string_view n
     case Initialiser::Kind::uniform:
       t.set(i, init.a + (init.b - init.a) * random.uniform(uint64_t(i)));
       break;
+    case Initialiser::Kind::bits: t.set_int(i, int64_t(random.bits(uint64_t(i)))); break;
     }
   return t;
 }

@@ -2,6 +2,7 @@
 //
 //   zero, one, constant(c)
 //   normal(std), normal(mean, std), uniform(low, high)
+//   seed: of integers, random bits (how a random stream begins)
 //   glorot_uniform: +-sqrt(6 / (fan_in + fan_out))        glorot_normal: std sqrt(2 / (fan_in + fan_out))
 //   he_uniform:     +-sqrt(6 / fan_in)                    he_normal:     std sqrt(2 / fan_in)
 //   fan_in_uniform: +-1 / sqrt(fan_in), the default of torch's Linear and Conv2d
@@ -18,7 +19,7 @@
 namespace trellis {
 
 struct Initialiser {
-  enum class Kind { constant, normal, uniform } kind = Kind::constant;
+  enum class Kind { constant, normal, uniform, bits } kind = Kind::constant;
   double a = 0, b = 0; ///< constant: a; normal: mean a, deviation b; uniform: a to b
 };
 
