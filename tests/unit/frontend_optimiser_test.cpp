@@ -6,7 +6,7 @@
 #include <gtest/gtest.h>
 
 using namespace trellis;
-using trellis::testing::Session;
+using trellis::testing::TestSession;
 
 static const double kGradients[5][3] = {
     {0.5, -2, 0.01}, {0.25, 1, -0.03}, {-4, 0, 0.02}, {1e-3, 3, 1}, {0.125, -0.5, 7}};
@@ -18,7 +18,7 @@ static std::vector<double> run(const std::string &text, DType dtype) {
   Value p = g.input("p", {dtype, {3}}, "param", "zero"), grad = g.input("g", {dtype, {3}});
   add_optimiser(parse_optimiser(text), {p}, {grad});
   verify(g);
-  Session s;
+  TestSession s;
   s.state["p"] = Tensor::of<double>(dtype, {3}, kStart);
   s.initialise(g);
   for (const auto &step : kGradients) s.run(g, {{"g", Tensor::of<double>(dtype, {3}, step)}});
@@ -84,7 +84,7 @@ TEST(Optimiser, AdamsCorrectionNeitherCancelsNorDrifts) {
   Graph g;
   Value p = g.input("p", {DType::f32, {}}, "param", "zero"), grad = g.input("g", {DType::f32, {}});
   add_optimiser(parse_optimiser("adam"), {p}, {grad});
-  Session s;
+  TestSession s;
   s.initialise(g);
   for (int t = 1; t <= 2000; ++t) {
     s.run(g, {{"g", Tensor::scalar(DType::f32, 1)}});
@@ -127,7 +127,7 @@ TEST(Optimiser, ClipsTheNormOfAllGradientsTogether) {
         q = g.input("q", {DType::f64, {1}}, "param", "zero");
   Value gp = g.input("gp", {DType::f64, {1}}), gq = g.input("gq", {DType::f64, {1}});
   add_optimiser(parse_optimiser("sgd:lr=1,clip=1"), {p, q}, {gp, gq});
-  Session s;
+  TestSession s;
   s.initialise(g);
   double three = 3, four = 4;
   s.run(g, {{"gp", Tensor::of<double>(DType::f64, {1}, {&three, 1})},

@@ -16,7 +16,7 @@ inline std::vector<Tensor> interpret(const Graph &g, const std::vector<Tensor> &
   return evaluate(g, inputs, next);
 }
 
-struct Session {
+struct TestSession {
   Executor execute = interpret;
   std::map<std::string, Tensor> state; ///< values of parameters and state
 
