@@ -20,6 +20,8 @@ public:
   const std::vector<ProgramTensor> &inputs() const { return program_.inputs; }
   const std::vector<ProgramTensor> &outputs() const { return program_.outputs; }
   const std::vector<ProgramTensor> &states() const { return program_.states; }
+  /// In the order of the program's table.
+  const std::vector<ProgramCall> &calls() const { return program_.calls; }
   const CompileStats &stats() const { return stats_; }
 
 private:

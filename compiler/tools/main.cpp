@@ -21,7 +21,9 @@ int main(int argc, char **argv) {
   d.app.set_version_flag("--version", "trellis " TRELLIS_VERSION);
   d.app.require_subcommand(1);
   d.app.footer("`trellis VERB --help` tells a verb's options. A file named - is standard input or output.");
-  for (auto add : {add_info, add_ops, add_opt, add_passes, add_run}) add(d);
+  for (auto add : {add_compile, add_run, add_train, add_eval, add_predict, add_bench, add_opt, add_info,
+                   add_ops, add_passes})
+    add(d);
   std::vector<std::string> verbs;
   for (const CLI::App *verb : d.app.get_subcommands({})) verbs.push_back(verb->get_name());
   if (argc > 1 && argv[1][0] != '-' && std::find(verbs.begin(), verbs.end(), argv[1]) == verbs.end()) {

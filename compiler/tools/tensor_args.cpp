@@ -9,17 +9,39 @@
 
 namespace trellis {
 
-void TensorArgs::declare(CLI::App &app) {
+void TensorArgs::declare_inputs(CLI::App &app) {
   app.add_option("--input", input_, "an input: NAME=FILE.npy, or its elements, NAME='[1, 2]'")
       ->type_name("NAME=VALUE")
       ->allow_extra_args(false);
   app.add_option("--inputs", inputs_, "an archive that holds inputs under their names")
       ->type_name("FILE.npz")
       ->allow_extra_args(false);
+}
+
+void TensorArgs::declare(CLI::App &app) {
+  declare_inputs(app);
   app.add_option("--output", output_, "write an output: NAME=FILE.npy")
       ->type_name("NAME=FILE")
       ->allow_extra_args(false);
-  app.add_option("--outputs", outputs_, "write all outputs to one archive")->type_name("FILE.npz");
+  app.add_option("--outputs", outputs_,
+                 "write all outputs to an archive (FILE.npz), or choose what is shown: names of any values")
+      ->type_name("FILE.npz|NAME,...")
+      ->allow_extra_args(false);
+}
+
+static bool is_archive(const std::string &text) { return text.ends_with(".npz"); }
+
+std::vector<std::string> TensorArgs::shown() const {
+  std::vector<std::string> names;
+  for (const std::string &text : outputs_) {
+    if (is_archive(text)) continue;
+    for (size_t from = 0; from <= text.size();) {
+      size_t to = std::min(text.find(',', from), text.size());
+      names.push_back(text.substr(from, to - from));
+      from = to + 1;
+    }
+  }
+  return names;
 }
 
 // NAME=REST.
@@ -28,6 +50,12 @@ static std::pair<std::string, std::string> split(const char *option, const std::
   if (eq == std::string::npos || eq == 0)
     throw CompileError(fmt::format("{} {}: expected NAME=...", option, text));
   return {text.substr(0, eq), text.substr(eq + 1)};
+}
+
+std::vector<std::string> TensorArgs::written() const {
+  std::vector<std::string> names;
+  for (const std::string &text : output_) names.push_back(split("--output", text).first);
+  return names;
 }
 
 // A list, or one element; file names do not begin so.
@@ -105,8 +133,10 @@ void TensorArgs::write(const std::vector<NamedTensor> &results) const {
     }
     write_npy(path, *t);
   }
-  if (!outputs_.empty()) write_npz(outputs_, results);
-  if (!output_.empty() || !outputs_.empty()) return;
+  bool files = !output_.empty();
+  for (const std::string &path : outputs_)
+    if (is_archive(path)) write_npz(path, results), files = true;
+  if (files) return;
   std::string out;
   for (const NamedTensor &r : results) {
     const Tensor &t = r.tensor;

@@ -1,5 +1,5 @@
 // Tensors on the command line: --input NAME=..., --inputs FILE.npz, --output NAME=FILE.npy, --outputs
-// FILE.npz.
+// FILE.npz; --outputs NAME,... chooses values by name.
 #pragma once
 #include "compiler/data/named_tensor.h"
 #include "ir/graph.h"
@@ -13,16 +13,19 @@ namespace trellis {
 class TensorArgs {
 public:
   void declare(CLI::App &app);
+  void declare_inputs(CLI::App &app);
   /// The tensors that come from files.
   std::map<std::string, Tensor> files() const;
   /// Those that are written out (--input 'x=[1, 2]'), of the types of g's inputs, whose dims are bound.
   void add_literals(const Graph &g, std::map<std::string, Tensor> &to) const;
+  /// Values that --outputs names, and those that --output writes.
+  std::vector<std::string> shown() const;
+  std::vector<std::string> written() const;
   /// Writes the results where the options say, or prints them, one a line.
   void write(const std::vector<NamedTensor> &results) const;
 
 private:
-  std::vector<std::string> input_, inputs_, output_;
-  std::string outputs_;
+  std::vector<std::string> input_, inputs_, output_, outputs_;
 };
 
 } // namespace trellis

@@ -12,11 +12,16 @@ struct Driver {
   std::function<void()> chosen; ///< throws CompileError
 };
 
+void add_bench(Driver &d);
+void add_compile(Driver &d);
+void add_eval(Driver &d);
 void add_info(Driver &d);
 void add_ops(Driver &d);
 void add_opt(Driver &d);
 void add_passes(Driver &d);
+void add_predict(Driver &d);
 void add_run(Driver &d);
+void add_train(Driver &d);
 
 /// Writes to standard output; a CompileError where that fails.
 void write_out(std::string_view text);

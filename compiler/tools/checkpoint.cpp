@@ -1,0 +1,97 @@
+#include "compiler/tools/checkpoint.h"
+#include "compiler/data/input.h"
+#include "compiler/frontend/spec.h"
+#include <charconv>
+#include <fmt/format.h>
+
+namespace trellis {
+
+static std::string numbers_text(const std::vector<double> &all) {
+  return fmt::format("{}", fmt::join(all, " "));
+}
+
+namespace {
+
+/// Metadata of one file by key.
+struct Notes {
+  const SafeTensors &file;
+  const std::string &path;
+
+  std::string text(const char *key) const {
+    const std::string *found = file.find_metadata(key);
+    return found ? *found : "";
+  }
+  uint64_t number(const char *key) const {
+    std::string digits = text(key);
+    uint64_t n = 0;
+    auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), n);
+    if (digits.empty() || error != std::errc() || end != digits.data() + digits.size())
+      throw CompileError(
+          file_location(path),
+          fmt::format("is no checkpoint of `trellis train`: its metadata has {} {}, expected a number", key,
+                      quote_name(digits)));
+    return n;
+  }
+  std::vector<double> numbers(const char *key) const {
+    std::vector<double> out;
+    std::string all = text(key);
+    for (size_t from = 0; from < all.size();) {
+      size_t to = std::min(all.find(' ', from), all.size());
+      double x = 0;
+      if (!parse_number(std::string_view(all).substr(from, to - from), x))
+        throw CompileError(file_location(path),
+                           fmt::format("metadata {} {} is not a list of numbers", key, quote_name(all)));
+      out.push_back(x);
+      from = to + 1;
+    }
+    return out;
+  }
+};
+
+} // namespace
+
+void write_checkpoint(const std::string &path, const Checkpoint &c) {
+  SafeTensors file;
+  file.tensors = c.state;
+  file.metadata = {{"model", c.model},
+                   {"optimizer", c.optimiser},
+                   {"loss", c.loss},
+                   {"epochs", std::to_string(c.epochs)},
+                   {"batch", std::to_string(c.batch)},
+                   {"seed", std::to_string(c.seed)}};
+  if (!c.label.empty()) file.metadata.emplace_back("label", c.label);
+  if (c.scaling) {
+    file.metadata.emplace_back("scaling.mean", numbers_text(c.scaling->mean));
+    file.metadata.emplace_back("scaling.deviation", numbers_text(c.scaling->deviation));
+  }
+  write_safetensors(path, file);
+}
+
+DataNotes data_notes(const SafeTensors &file, const std::string &path) {
+  Notes notes{file, path};
+  DataNotes out{
+      notes.text("loss"), notes.text("label"), file.find_metadata("seed") ? notes.number("seed") : 0, {}};
+  if (file.find_metadata("scaling.mean")) {
+    out.scaling = Scaling{notes.numbers("scaling.mean"), notes.numbers("scaling.deviation")};
+    if (out.scaling->mean.size() != out.scaling->deviation.size())
+      throw CompileError(file_location(path),
+                         "metadata scaling.mean and scaling.deviation have different lengths");
+  }
+  return out;
+}
+
+Checkpoint read_checkpoint(const std::string &path) {
+  SafeTensors file = read_safetensors(path);
+  Notes notes{file, path};
+  DataNotes data = data_notes(file, path);
+  Checkpoint c;
+  c.epochs = int64_t(notes.number("epochs")), c.batch = int64_t(notes.number("batch")),
+  c.seed = notes.number("seed");
+  c.model = notes.text("model"), c.optimiser = notes.text("optimizer"), c.loss = data.loss,
+  c.label = data.label;
+  c.scaling = data.scaling;
+  c.state = std::move(file.tensors);
+  return c;
+}
+
+} // namespace trellis

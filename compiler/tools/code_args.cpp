@@ -1,0 +1,77 @@
+#include "compiler/tools/code_args.h"
+#include "compiler/frontend/init.h"
+#include "compiler/frontend/state.h"
+#include <fmt/format.h>
+
+namespace trellis {
+
+void CodeArgs::declare_target(CLI::App &app) {
+  app.add_option("--target", target_, "machine: host, x86-64, x86-64-v3, x86-64-v4 or aarch64")
+      ->type_name("NAME")
+      ->capture_default_str();
+}
+
+void CodeArgs::declare_threads(CLI::App &app) {
+  app.add_option("--threads", threads_, "threads that compile and run; results do not depend on them")
+      ->type_name("NUMBER")
+      ->capture_default_str();
+}
+
+void CodeArgs::declare(CLI::App &app) {
+  declare_threads(app);
+  declare_target(app);
+}
+
+int CodeArgs::threads() const {
+  if (threads_ < 1 || threads_ > TRELLIS_MAX_THREADS)
+    throw CompileError(fmt::format("--threads {}: expected 1 to {}", threads_, TRELLIS_MAX_THREADS));
+  return threads_;
+}
+
+CompileOptions CodeArgs::options() const {
+  CompileOptions o;
+  o.target = target_, o.threads = threads();
+  return o;
+}
+
+void WeightArgs::declare(CLI::App &app) {
+  app.add_option("--weights", file_, "values of parameters and state, e.g. a checkpoint of `trellis train`")
+      ->type_name("FILE.safetensors");
+  app.add_option("--seed", seed_, "of the initial values, where there is no file")
+      ->type_name("NUMBER")
+      ->capture_default_str();
+}
+
+std::vector<NamedTensor> WeightArgs::values(const Graph &g, const std::set<std::string> &given) const {
+  if (!file_.empty()) return weights_for(g, read_safetensors(file_), file_);
+  std::vector<NamedTensor> out;
+  for (Value v : g.inputs()) {
+    std::string name(name_of_input(v));
+    if (role_of(v) == "data" || given.count(name)) continue;
+    std::string init = v.node->attrs.get_or<std::string>(Attr::init, "");
+    if (init.empty())
+      throw CompileError(
+          v.node->loc,
+          fmt::format("'{}' has no initialiser: give its values by --weights FILE or --input {}=FILE.npy",
+                      name, name));
+    out.push_back({name, initial_value(init, v.type(), name, seed_, v.node->loc)});
+  }
+  return out;
+}
+
+std::vector<NamedTensor> weights_for(const Graph &g, const SafeTensors &file, const std::string &path) {
+  std::string optimiser;
+  if (const std::string *text = file.find_metadata("optimizer"))
+    optimiser = text->substr(0, text->find(':')) + ".";
+  std::vector<NamedTensor> own;
+  for (const NamedTensor &t : file.tensors)
+    if (g.find_input(t.name) || optimiser.empty() || !t.name.starts_with(optimiser)) own.push_back(t);
+  return match_state(g, own, path);
+}
+
+void set_states(Session &s, std::span<const NamedTensor> values) {
+  for (const NamedTensor &t : values)
+    if (trellis_state_find(&s.executable().program(), t.name.c_str()) >= 0) s.set_state(t.name, t.tensor);
+}
+
+} // namespace trellis

@@ -1,0 +1,46 @@
+// Options of verbs that run compiled code: the machine, threads, and the values of parameters.
+#pragma once
+#include "compiler/compile.h"
+#include "compiler/data/safetensors.h"
+#include <CLI/CLI.hpp>
+#include <set>
+#include <string>
+
+namespace trellis {
+
+/// --threads and --target.
+class CodeArgs {
+public:
+  void declare(CLI::App &app);
+  /// One of the two alone.
+  void declare_threads(CLI::App &app);
+  void declare_target(CLI::App &app);
+  /// 1 to TRELLIS_MAX_THREADS; a CompileError otherwise.
+  int threads() const;
+  CompileOptions options() const;
+
+private:
+  int threads_ = 1;
+  std::string target_ = "host";
+};
+
+/// --weights and --seed: what parameters and state begin with.
+class WeightArgs {
+public:
+  void declare(CLI::App &app);
+  /// From the file, or from the initialisers. `given`: names that get their values elsewhere.
+  std::vector<NamedTensor> values(const Graph &g, const std::set<std::string> &given = {}) const;
+
+private:
+  std::string file_;
+  uint64_t seed_ = 0;
+};
+
+/// The values that a file holds for the parameters and state of `g`. The state of the optimiser that wrote a
+/// checkpoint may be there and is left aside.
+std::vector<NamedTensor> weights_for(const Graph &g, const SafeTensors &file, const std::string &path);
+
+/// Gives the session those states that it has.
+void set_states(Session &s, std::span<const NamedTensor> values);
+
+} // namespace trellis

@@ -1,0 +1,30 @@
+// Which program of a model a verb compiles: the graph as it stands, the one that predicts, or the one that
+// trains.
+#pragma once
+#include "compiler/frontend/training.h"
+#include "compiler/tools/model.h"
+
+namespace trellis {
+
+/// --train, --loss, --optimizer and, for `compile`, --inference.
+class ProgramArgs {
+public:
+  void declare(CLI::App &app);
+  void declare_inference(CLI::App &app);
+  bool train() const { return train_; }
+  /// Leaves `g`, whose dims are bound, as the program that was asked for.
+  void apply(std::unique_ptr<Graph> &g) const;
+
+private:
+  bool train_ = false, inference_ = false;
+  std::string loss_, optimiser_ = "sgd:lr=0.01";
+};
+
+/// Of a model or a training graph: the data input that samples go to, and the one of targets (null: there is
+/// none). The target is called "label" or "target", or is the second of two. Throws where this does not say.
+struct DataInputs {
+  Value sample, target;
+};
+DataInputs data_inputs(const Graph &g);
+
+} // namespace trellis

@@ -1,0 +1,27 @@
+// What --data names: MNIST's files, a table, or the built-in digits.
+#pragma once
+#include "compiler/data/dataset.h"
+#include "compiler/data/mnist.h"
+#include <optional>
+#include <string>
+
+namespace trellis {
+
+struct DataOptions {
+  std::string from;               ///< a folder, FILE.csv or "digits"
+  std::string label;              ///< of a table: the target's column
+  bool classes = true;            ///< targets are class numbers, else values
+  DType dtype = DType::f32;       ///< of a table's columns
+  uint64_t seed = 0;              ///< splits a table into training and test part
+  std::optional<Scaling> scaling; ///< of a table's columns; empty: that of the training part
+};
+
+struct TrainingData : TrainTest {
+  std::optional<Scaling> scaling; ///< what a table's columns were scaled by
+};
+
+/// Digits: 10,000 to train on and 2,000 others, always the same. A table: a fifth of the rows is the test
+/// part, columns are scaled to mean 0 and deviation 1 over the training part.
+TrainingData load_data(const DataOptions &o);
+
+} // namespace trellis

@@ -1,0 +1,122 @@
+// trellis compile: a model as code, or as text of any stage on the way there.
+#include "compiler/aot.h"
+#include "compiler/data/atomic_file.h"
+#include "compiler/loops/plan.h"
+#include "compiler/tools/code_args.h"
+#include "compiler/tools/model.h"
+#include "compiler/tools/program_args.h"
+#include "compiler/tools/verbs.h"
+#include <filesystem>
+#include <fmt/format.h>
+#include <memory>
+
+namespace trellis {
+
+namespace {
+
+struct CompileVerb {
+  ModelOptions model;
+  CodeArgs code;
+  WeightArgs weights;
+  ProgramArgs program;
+  std::string output, emit, header;
+};
+
+struct Form {
+  const char *name, *extension, *doc;
+};
+constexpr Form kForms[] = {
+    {"trl", ".trl", "the graph after the passes"},
+    {"loops", ".loops", "fused groups and their kernels"},
+    {"llvm", ".ll", "LLVM IR"},
+    {"asm", ".s", "assembly"},
+    {"obj", ".o", "an object file"},
+    {"so", ".so", "a shared library"},
+};
+
+// What --emit says, or else the extension of -o.
+std::string form_of(const CompileVerb &o) {
+  if (!o.emit.empty()) return o.emit;
+  if (o.output.empty()) return "so";
+  std::string known;
+  for (const Form &f : kForms) {
+    if (std::filesystem::path(o.output).extension() == f.extension) return f.name;
+    known += (known.empty() ? "" : ", ") + std::string(f.extension);
+  }
+  throw CompileError(fmt::format("-o {}: the extension says no form ({}); give --emit", o.output, known));
+}
+
+std::string loops_text(const Graph &legal, const CompileOptions &options, const Target &target) {
+  Fusion fusion = fuse(legal, options.fuse);
+  Program p = plan_program(legal, fusion, target);
+  std::string out = print(fusion, legal) + "\n";
+  for (const Kernel &k : p.kernels) out += print(k) + "\n";
+  int64_t states = 0, constants = 0;
+  for (const ProgramTensor &t : p.states) states += t.layout.size * size_of(t.type.dtype);
+  for (const Tensor &t : p.constant_data) constants += t.bytes();
+  return out +
+         fmt::format("plan: {} calls of {} kernels; arena {} bytes, state {} bytes, constants {} bytes\n",
+                     p.calls.size(), p.kernels.size(), p.arena_bytes, states, constants);
+}
+
+void compile_model(const CompileVerb &o) {
+  CompileOptions options = o.code.options();
+  Target target = make_target(options.target);
+  std::string form = form_of(o);
+  bool binary = form == "obj" || form == "so";
+  if (!binary && !o.header.empty())
+    throw CompileError(fmt::format("--header {}: only --emit=obj and --emit=so have one", o.header));
+  Model m = o.model.load();
+  resolve_dims(m.graph, o.model.dims());
+  o.program.apply(m.graph);
+  if (form == "trl") {
+    run_passes(m.graph, lowering_passes(), options.passes);
+    return save(m, o.output.empty() ? "-" : o.output);
+  }
+  if (!binary) {
+    std::string text;
+    if (form == "loops") {
+      run_passes(m.graph, lowering_passes(), options.passes);
+      text = loops_text(*m.graph, options, target);
+    } else {
+      text = program_text(lower_program(*m.graph, options), target,
+                          form == "asm" ? CodeText::assembly : CodeText::optimized_llvm);
+    }
+    return o.output.empty() || o.output == "-" ? write_out(text) : write_file(o.output, text);
+  }
+  std::vector<NamedTensor> state = o.weights.values(*m.graph);
+  Program p = lower_program(*m.graph, options);
+  AotOptions aot{options.threads, state};
+  std::string path = o.output;
+  if (path.empty()) path = m.graph->name + (form == "so" ? ".so" : ".o");
+  (form == "so" ? write_shared_library : write_object)(path, p, target, aot);
+  if (!o.header.empty()) write_c_header(o.header, p, target, aot);
+}
+
+} // namespace
+
+void add_compile(Driver &d) {
+  auto o = std::make_shared<CompileVerb>();
+  CLI::App *app =
+      d.app.add_subcommand("compile", "Compile a model to a library, an object, or text of a stage");
+  o->model.declare(*app);
+  std::vector<std::string> names;
+  std::string doc = "what to write; default: as FILE's extension says, or so";
+  for (const Form &f : kForms) {
+    names.push_back(f.name);
+    doc += fmt::format("\n{} ({}): {}", f.name, f.extension, f.doc);
+  }
+  app->add_option("-o,--output", o->output,
+                  "where it goes; default: NAME.so, NAME.o, and text to standard output")
+      ->type_name("FILE");
+  app->add_option("--emit", o->emit, doc)->type_name("FORM")->check(CLI::IsMember(names).description(""));
+  app->add_option("--header", o->header, "also write the C header of the library or object")
+      ->type_name("FILE.h");
+  o->weights.declare(*app);
+  o->program.declare_inference(*app);
+  o->program.declare(*app);
+  o->code.declare(*app);
+  app->callback([&d, o] { d.chosen = [o] { compile_model(*o); }; });
+}
+
+} // namespace trellis

@@ -1,0 +1,231 @@
+// trellis train: trains a model on data, with checkpoints.
+#include "compiler/data/atomic_file.h"
+#include "compiler/data/progress.h"
+#include "compiler/data/svg.h"
+#include "compiler/frontend/state.h"
+#include "compiler/tools/checkpoint.h"
+#include "compiler/tools/code_args.h"
+#include "compiler/tools/training_data.h"
+#include "compiler/tools/training_programs.h"
+#include "compiler/tools/verbs.h"
+#include <fmt/format.h>
+#include <memory>
+
+namespace trellis {
+
+namespace {
+
+struct TrainOptions {
+  ModelOptions model;
+  CodeArgs code;
+  std::string data, output, resume, curve;
+  // What a resumed run takes from its checkpoint where it is not given.
+  std::optional<std::string> label, loss, optimiser;
+  std::optional<int64_t> batch;
+  std::optional<uint64_t> seed;
+  int epochs = 4;
+};
+
+constexpr const char *kOptimiser = "adam";
+constexpr int64_t kBatch = 64;
+
+// The checkpoint that this run goes on from, with the options that override it; a new one where there is
+// none.
+Checkpoint beginning(const TrainOptions &o, const Graph &model) {
+  Checkpoint c;
+  if (!o.resume.empty())
+    c = read_checkpoint(o.resume);
+  else
+    c.optimiser = kOptimiser, c.batch = kBatch;
+  c.model = model.name;
+  if (o.label) c.label = *o.label;
+  if (o.loss) c.loss = *o.loss;
+  if (o.optimiser) c.optimiser = *o.optimiser;
+  if (o.batch) c.batch = *o.batch;
+  if (o.seed) c.seed = *o.seed;
+  return c;
+}
+
+std::string result_line(const Score &s) {
+  return s.accuracy >= 0 ? fmt::format("test accuracy {:.2f} %", s.accuracy * 100)
+                         : fmt::format("test loss {:.6g}", s.loss);
+}
+
+// Samples and targets of the types that the program takes.
+void fit(Dataset &d, const DataInputs &in) {
+  d.inputs = shape_samples(d.inputs, in.sample.type(), name_of_input(in.sample));
+  d.targets = shape_samples(d.targets, in.target.type(), name_of_input(in.target));
+}
+
+DataInputs samples_and_targets(const Graph &g) {
+  DataInputs in = data_inputs(g);
+  if (!in.target)
+    throw CompileError(
+        in.sample.node->loc,
+        fmt::format("@{} has no input of targets: name a loss, e.g. --loss cross_entropy", g.name));
+  return in;
+}
+
+// Every test sample counts, so a model of one batch size must divide them.
+void require_whole(const Dataset &test, int64_t fixed_batch, const std::string &data) {
+  if (fixed_batch && test.size() % fixed_batch)
+    throw CompileError(fmt::format(
+        "--data {}: has {} test samples, no multiple of the model's batch of {}: give that dim a name", data,
+        test.size(), fixed_batch));
+}
+
+void train(const TrainOptions &o) {
+  TrainingPrograms::Options po;
+  po.threads = o.code.threads(), po.compile = o.code.options(), po.dims = o.model.dims();
+  for (const std::string &path : {o.output, o.curve})
+    if (!path.empty()) AtomicFile writable(path); // said before the work, not after it
+  Model m = o.model.load();
+  Checkpoint at = beginning(o, *m.graph);
+  if (o.epochs < 0) throw CompileError(fmt::format("--epochs {}: expected 0 or more", o.epochs));
+  if (at.epochs > o.epochs)
+    throw CompileError(
+        fmt::format("--epochs {}: {} has {} epochs done already", o.epochs, o.resume, at.epochs));
+  po.training.loss = at.loss, po.training.optimiser = parse_optimiser(at.optimiser);
+  TrainingPrograms programs(*m.graph, po);
+  if (programs.fixed_batch() && !o.batch) at.batch = programs.fixed_batch();
+  if (programs.fixed_batch() && at.batch != programs.fixed_batch())
+    throw CompileError(fmt::format("--batch {}: the model's batch is {}", at.batch, programs.fixed_batch()));
+  if (at.batch < 1) throw CompileError(fmt::format("--batch {}: expected 1 or more", at.batch));
+
+  std::unique_ptr<Graph> step = programs.training_graph(at.batch);
+  DataInputs in = samples_and_targets(*step);
+  programs.set_state(o.resume.empty() ? initial_state(*step, at.seed)
+                                      : match_state(*step, at.state, o.resume));
+
+  TrainingData data =
+      load_data({o.data, at.label, is_integer(in.target.dtype()), in.sample.dtype(), at.seed, at.scaling});
+  at.scaling = data.scaling;
+  require_whole(data.test, programs.fixed_batch(), o.data);
+  fit(data.train, in), fit(data.test, in);
+  for (const std::string &note : data.train.notes) fmt::print(stderr, "{}: {}\n", o.data, note);
+
+  bool short_batch = !programs.fixed_batch();
+  int64_t steps = short_batch ? (data.train.size() + at.batch - 1) / at.batch : data.train.size() / at.batch;
+  Progress shown({.epochs = o.epochs, .steps = steps, .done = at.epochs});
+  Trainer trainer(
+      {at.batch, o.epochs, int(at.epochs), at.seed, true, !short_batch},
+      [&](int64_t batch) -> Step {
+        return [&shown, batch, run = programs.training_step(batch)](const Tensor &inputs,
+                                                                    const Tensor &targets) {
+          StepResult r = run(inputs, targets);
+          shown.step(batch, r.loss, r.correct < 0 ? std::nullopt : std::optional(r.correct));
+          return r;
+        };
+      },
+      [&](int64_t batch) { return programs.evaluation_step(batch); });
+  LossCurve curve{.title = fmt::format("Training loss of {}", m.graph->name)};
+  std::optional<Score> last;
+  trainer.on_epoch = [&](const EpochReport &r) {
+    last = r.test;
+    shown.end_epoch(result_line(r.test));
+    at.epochs = r.epoch + 1;
+    if (!o.output.empty()) {
+      at.state = programs.state();
+      write_checkpoint(o.output, at);
+    }
+    curve.validation.emplace_back(double(trainer.losses().size()), r.test.loss);
+    return true;
+  };
+  trainer.run(data.train, &data.test);
+  if (!o.output.empty() && !last) { // nothing was left to do
+    at.state = programs.state();
+    write_checkpoint(o.output, at);
+  }
+  if (!o.curve.empty()) {
+    curve.losses = trainer.losses();
+    write_file(o.curve, loss_curve_svg(curve));
+  }
+  write_out(result_line(last ? *last : trainer.evaluate(data.test)) + "\n");
+}
+
+} // namespace
+
+void add_train(Driver &d) {
+  auto o = std::make_shared<TrainOptions>();
+  CLI::App *app = d.app.add_subcommand("train", "Train a model and test it");
+  o->model.declare(*app);
+  app->add_option("--data", o->data,
+                  "a folder with MNIST's four files, a table FILE.csv, or the built-in digits")
+      ->type_name("DIR|FILE.csv|digits")
+      ->required();
+  app->add_option("--label", o->label,
+                  "of a table: the target's column, by name or number; default: the last one")
+      ->type_name("COLUMN");
+  app->add_option("--loss", o->loss,
+                  "cross_entropy, mse, bce or bce_with_logits of the first output; default: the model's own "
+                  "scalar output")
+      ->type_name("NAME");
+  app->add_option("--optimizer", o->optimiser,
+                  "e.g. adam:lr=0.001 or sgd:lr=0.01,momentum=0.9 (default: adam)")
+      ->type_name("SPEC");
+  app->add_option("--batch", o->batch, "samples a step (default: 64)")->type_name("NUMBER");
+  app->add_option("--epochs", o->epochs, "passes over the training data, those of a resumed run included")
+      ->type_name("NUMBER")
+      ->capture_default_str();
+  app->add_option("--seed", o->seed, "of initial values and of the order of samples (default: 0)")
+      ->type_name("NUMBER");
+  app->add_option("-o,--output", o->output, "write a checkpoint after every epoch")
+      ->type_name("FILE.safetensors");
+  app->add_option("--resume", o->resume, "go on from a checkpoint, with its options where none are given")
+      ->type_name("FILE.safetensors");
+  app->add_option("--curve", o->curve, "draw the loss curve")->type_name("FILE.svg");
+  o->code.declare(*app);
+  app->callback([&d, o] { d.chosen = [o] { train(*o); }; });
+}
+
+void add_eval(Driver &d) {
+  struct Options {
+    ModelOptions model;
+    CodeArgs code;
+    std::string weights, data;
+    std::optional<std::string> label, loss;
+    int64_t batch = kBatch;
+  };
+  auto o = std::make_shared<Options>();
+  CLI::App *app = d.app.add_subcommand("eval", "Test a trained model on data");
+  o->model.declare(*app);
+  app->add_option("--weights", o->weights,
+                  "a checkpoint of `trellis train`, or any file with the model's values")
+      ->type_name("FILE.safetensors")
+      ->required();
+  app->add_option("--data", o->data, "as for `train`; its test part counts")
+      ->type_name("DIR|FILE.csv|digits")
+      ->required();
+  app->add_option("--label", o->label, "as for `train`; default: as it was trained")->type_name("COLUMN");
+  app->add_option("--loss", o->loss, "as for `train`; default: as it was trained")->type_name("NAME");
+  app->add_option("--batch", o->batch, "samples at once")->type_name("NUMBER")->capture_default_str();
+  o->code.declare(*app);
+  app->callback([&d, o] {
+    d.chosen = [o] {
+      TrainingPrograms::Options po;
+      po.threads = o->code.threads(), po.compile = o->code.options(), po.dims = o->model.dims();
+      Model m = o->model.load();
+      SafeTensors file = read_safetensors(o->weights);
+      DataNotes notes = data_notes(file, o->weights);
+      po.training.loss = o->loss.value_or(notes.loss);
+      TrainingPrograms programs(*m.graph, po);
+      int64_t batch = programs.fixed_batch() ? programs.fixed_batch() : o->batch;
+      if (batch < 1) throw CompileError(fmt::format("--batch {}: expected 1 or more", batch));
+      std::unique_ptr<Graph> g = programs.evaluation_graph(batch);
+      DataInputs in = samples_and_targets(*g);
+      programs.set_state(weights_for(*g, file, o->weights));
+      Dataset test = load_data({o->data, o->label.value_or(notes.label), is_integer(in.target.dtype()),
+                                in.sample.dtype(), notes.seed, notes.scaling})
+                         .test;
+      require_whole(test, programs.fixed_batch(), o->data);
+      fit(test, in);
+      Trainer trainer({batch, 1, 0, 0, false, false}, {},
+                      [&](int64_t n) { return programs.evaluation_step(n); });
+      Score s = trainer.evaluate(test);
+      write_out(fmt::format("test loss {:.6f} over {} samples\n{}", s.loss, s.samples,
+                            s.accuracy >= 0 ? result_line(s) + "\n" : ""));
+    };
+  });
+}
+
+} // namespace trellis
