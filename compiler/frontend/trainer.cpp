@@ -75,7 +75,7 @@ void Trainer::run(const Dataset &train, const Dataset *test) {
         "the training set has {} samples, fewer than a batch of {}, and the last batch is left out", n,
         options_.batch));
   Batches batches{train, {}, {}};
-  Progress p{.steps = steps, .epoch_score = {}};
+  TrainProgress p{.steps = steps, .epoch_score = {}};
   for (int epoch = options_.first_epoch; epoch < options_.epochs; ++epoch) {
     double start = seconds();
     std::vector<uint32_t> order(static_cast<size_t>(n));

@@ -33,7 +33,7 @@ struct Score {
   double accuracy = -1; ///< -1: not a classification
   int64_t samples = 0;
 };
-struct Progress {
+struct TrainProgress {
   int epoch = 0;
   int64_t step = 0, steps = 0; ///< of the epoch, those done
   int64_t total_steps = 0;     ///< done in this run
@@ -52,7 +52,7 @@ public:
   Trainer(TrainerOptions options, StepFactory train_step, StepFactory test_step = {});
 
   /// Called after every step; false stops training after it.
-  std::function<bool(const Progress &)> on_step;
+  std::function<bool(const TrainProgress &)> on_step;
   /// Called after every epoch (not after one that was stopped); false stops training.
   std::function<bool(const EpochReport &)> on_epoch;
 

@@ -99,7 +99,7 @@ TEST(Trainer, EvaluatesInOrderAndStopsWhenTold) {
   EXPECT_EQ(test.seen, (std::vector<int64_t>{0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4, 5}));
   int steps = 0;
   Trainer short_run({.batch = 1, .epochs = 5}, r.factory());
-  short_run.on_step = [&](const Progress &p) {
+  short_run.on_step = [&](const TrainProgress &p) {
     EXPECT_EQ(p.step, steps + 1);
     EXPECT_EQ(p.steps, 10);
     return ++steps < 3;
