@@ -106,7 +106,7 @@ TEST(Eval, ReturnsUpdates) {
 
 TEST(Eval, RefusesWrongInputs) {
   const std::string s = "%x: f32[2]", b = "%z = exp %x\nreturn %z";
-  EXPECT_EQ(error_of(s, b, {}), "t.trl:2:7: error: input 'x' (f32[2]) is not given");
+  EXPECT_EQ(error_of(s, b, {}), "t.trl:2:10: error: input 'x' (f32[2]) is not given");
   EXPECT_NE(error_of(s, b, {{"x", f32({3}, {1, 2, 3})}}).find("input 'x' is f32[2], but f32[3] is given"),
             std::string::npos);
   EXPECT_NE(error_of(s, b, {{"x", f32({2}, {1, 2})}, {"w", f32({}, {1})}}).find("has no input 'w'"),
