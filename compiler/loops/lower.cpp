@@ -13,8 +13,10 @@ int Lowering::lanes() const {
 }
 
 std::vector<Stmt> Lowering::store_results(const std::vector<Index> &index) {
+  // Last results first: one that is computed from another's operands reads them before they are overwritten in place.
   std::vector<Stmt> out;
-  for (Value r : group.results) {
+  for (size_t i = group.results.size(); i-- > 0;) {
+    Value r = group.results[i];
     std::vector<Index> at = pull.result_index(r, index);
     const Expr *e = pull.at(r, at);
     out.push_back(make_store(pull.slot(r), pull.layout(r).offset(at), e));
