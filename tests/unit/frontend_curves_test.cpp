@@ -5,7 +5,7 @@
 #include "compiler/data/npz.h"
 #include "compiler/frontend/layers.h"
 #include "compiler/frontend/training.h"
-#include "frontend_session.h"
+#include "frontend_compiled.h"
 #include "ir/bind.h"
 #include <cmath>
 #include <cstdlib>
@@ -13,6 +13,7 @@
 #include <gtest/gtest.h>
 
 using namespace trellis;
+using trellis::testing::CompiledExecutor;
 using trellis::testing::Executor;
 using trellis::testing::interpret;
 using trellis::testing::TestSession;
@@ -149,19 +150,29 @@ protected:
   }
 };
 
-TEST_F(Curves, MlpFirstStep) {
-  Curve c = mlp();
-  Replay(c, interpret).expect_first_step(1e-5);
+TEST_F(Curves, InterpretedFirstSteps) {
+  Curve a = mlp(), b = wine(), c = kerasconv();
+  Replay(a, interpret).expect_first_step(1e-5);
+  Replay(b, interpret).expect_first_step(1e-12);
+  Replay(c, interpret).expect_first_logits(3, 1e-5);
 }
-TEST_F(Curves, WineFirstStep) {
-  Curve c = wine();
-  Replay(c, interpret).expect_first_step(1e-12);
-}
-TEST_F(Curves, WineLosses) {
+TEST_F(Curves, InterpretedWine) {
   Curve c = wine();
   Replay(c, interpret).expect_losses(300, 1e-9);
 }
-TEST_F(Curves, KerasConvFirstLogits) {
+
+TEST_F(Curves, Mlp) {
+  Curve c = mlp();
+  Replay(c, CompiledExecutor()).expect_first_step(1e-5);
+  Replay(c, CompiledExecutor()).expect_losses(50, 1e-3);
+}
+TEST_F(Curves, KerasConv) {
   Curve c = kerasconv();
-  Replay(c, interpret).expect_first_logits(3, 1e-5);
+  Replay(c, CompiledExecutor()).expect_first_step(1e-5);
+  Replay(c, CompiledExecutor()).expect_losses(50, 1e-3);
+}
+TEST_F(Curves, Wine) {
+  Curve c = wine();
+  Replay(c, CompiledExecutor()).expect_first_step(1e-12);
+  Replay(c, CompiledExecutor()).expect_losses(300, 1e-9);
 }
