@@ -151,16 +151,16 @@ private:
     int lanes = int(std::min<int64_t>(width, lanes_));
     int acc = k_.add_buffer({fmt::format("acc{}", k_.buffers.size()), dtype(), Space::reg, rows * width, lanes});
     Stmts out;
-    auto over = [&](auto make) {
+    auto over = [&](auto make, bool rolled = false) {
       IndexVar i = k_.var(rows), j = k_.var(width);
       std::vector<std::pair<int, Index>> point{{var(plan_.lane_axis).id, column + Index(j)}};
       if (plan_.row_axis >= 0) point.emplace_back(var(plan_.row_axis).id, row + Index(i));
       l_.pull.clear();
       Stmts body = make(at(nest_, point), Index(i) * width + Index(j), Index(j));
       Stmts inner;
-      inner.push_back(make_loop(Stmt::Loop::vector, j, std::move(body), lanes, true));
+      inner.push_back(make_loop(Stmt::Loop::vector, j, std::move(body), lanes, !rolled));
       Stmts outer;
-      outer.push_back(make_loop(Stmt::Loop::unroll, i, std::move(inner)));
+      outer.push_back(make_loop(rolled ? Stmt::Loop::serial : Stmt::Loop::unroll, i, std::move(inner)));
       return outer;
     };
     append(out, over([&](const Nest &, const Index &slot, const Index &) { return Stmts{make_store(acc, slot, k_.constant(dtype(), 0))}; }));
@@ -170,13 +170,38 @@ private:
                                return Stmts{make_store(acc, slot, accumulate(a, b, k_.load(acc, slot)))};
                              }),
                              reduced_));
-    append(out, over([&](const Nest &n, const Index &slot, const Index &) {
-      l_.pull.set_anchor(k_.load(acc, slot));
-      Stmts s = l_.store_results(n.out);
-      l_.pull.set_anchor(nullptr);
-      return s;
-    }));
+    if (!heavy_epilogue()) {
+      append(out, over([&](const Nest &n, const Index &slot, const Index &) { return epilogue(n, k_.load(acc, slot)); }));
+      return out;
+    }
+    int strip = k_.add_buffer({fmt::format("strip{}", k_.buffers.size()), dtype(), Space::scratch, rows * width, 1});
+    append(out, over([&](const Nest &, const Index &slot, const Index &) { return Stmts{make_store(strip, slot, k_.load(acc, slot))}; }));
+    append(out, over([&](const Nest &n, const Index &slot, const Index &) { return epilogue(n, k_.load(strip, slot)); }, true));
     return out;
+  }
+
+  Stmts epilogue(const Nest &n, const Expr *result) {
+    l_.pull.set_anchor(result);
+    Stmts s = l_.store_results(n.out);
+    l_.pull.set_anchor(nullptr);
+    return s;
+  }
+
+  // More than a bias and an activation: on live accumulators it would spill them, and be repeated for each of them.
+  // The tile goes to a strip in L1, over which the epilogue runs as a loop.
+  bool heavy_epilogue() {
+    constexpr size_t kLight = 6;
+    l_.pull.clear();
+    std::unordered_set<const Expr *> seen;
+    size_t ops = 0;
+    std::function<void(const Expr *)> visit = [&](const Expr *e) {
+      if (!seen.insert(e).second) return;
+      ops += e->kind == Expr::Kind::op;
+      for (const Expr *a : e->args) visit(a);
+    };
+    for (const Stmt &s : epilogue(nest_, k_.constant(dtype(), 0))) visit(s.value);
+    l_.pull.clear();
+    return ops > kLight;
   }
 
   bool a_moves() const { return stride(a_, nest_.axes[size_t(plan_.lane_axis)]).value_or(0) != 0; }
@@ -263,16 +288,17 @@ private:
     int64_t whole = lane.extent / lanes_, rest = lane.extent % lanes_;
     int acc = k_.add_buffer({fmt::format("acc{}", k_.buffers.size()), dtype(), Space::reg, rows * columns * lanes_, lanes_});
     int tail = rest ? k_.add_buffer({fmt::format("tail{}", k_.buffers.size()), dtype(), Space::reg, rows * columns, 1}) : -1;
-    auto grid = [&](auto make) { // f(nest at the point, number of the result)
+    auto grid = [&](auto make, bool rolled = false) { // make(the point, number of the result)
+      Stmt::Loop kind = rolled ? Stmt::Loop::serial : Stmt::Loop::unroll;
       IndexVar i = k_.var(rows), c = k_.var(columns);
       std::vector<std::pair<int, Index>> point;
       if (plan_.row_axis >= 0) point.emplace_back(var(plan_.row_axis).id, row + Index(i));
       if (plan_.column_axis >= 0) point.emplace_back(var(plan_.column_axis).id, column + Index(c));
       l_.pull.clear();
       Stmts inner;
-      inner.push_back(make_loop(Stmt::Loop::unroll, c, make(point, Index(i) * columns + Index(c))));
+      inner.push_back(make_loop(kind, c, make(point, Index(i) * columns + Index(c))));
       Stmts outer;
-      outer.push_back(make_loop(Stmt::Loop::unroll, i, std::move(inner)));
+      outer.push_back(make_loop(kind, i, std::move(inner)));
       return outer;
     };
     using Point = std::vector<std::pair<int, Index>>;
@@ -306,14 +332,17 @@ private:
       inner.push_back(make_loop(Stmt::Loop::serial, j, grid([&](const Point &p, const Index &slot) { return step(tail, slot, p, Index(j) + whole * lanes_); })));
     }
     append(out, over_reduced(std::move(inner), others));
-    append(out, grid([&](const Point &p, const Index &slot) {
-             const Expr *total = k_.lanes(acc, slot * lanes_, lanes_, Op::add);
-             if (rest) total = k_.op(Op::add, {total, k_.load(tail, slot)}, dtype());
-             l_.pull.set_anchor(total);
-             Stmts s = l_.store_results(at(nest_, p).out);
-             l_.pull.set_anchor(nullptr);
-             return s;
-           }));
+    auto total = [&](const Index &slot) {
+      const Expr *sum = k_.lanes(acc, slot * lanes_, lanes_, Op::add);
+      return rest ? k_.op(Op::add, {sum, k_.load(tail, slot)}, dtype()) : sum;
+    };
+    if (!heavy_epilogue()) {
+      append(out, grid([&](const Point &p, const Index &slot) { return epilogue(at(nest_, p), total(slot)); }));
+      return out;
+    }
+    int strip = k_.add_buffer({fmt::format("strip{}", k_.buffers.size()), dtype(), Space::scratch, rows * columns, 1});
+    append(out, grid([&](const Point &, const Index &slot) { return Stmts{make_store(strip, slot, total(slot))}; }));
+    append(out, grid([&](const Point &p, const Index &slot) { return epilogue(at(nest_, p), k_.load(strip, slot)); }, true));
     return out;
   }
 
