@@ -104,10 +104,10 @@ private:
       auto *array = b_.CreateAlloca(ArrayType::get(tensor_, all.size()));
       for (size_t i = 0; i < all.size(); ++i) {
         llvm::Value *at = b_.CreateConstGEP1_64(tensor_, array, i);
-        auto *fixed = cast<ConstantStruct>(tensor(all[i], null()));
+        Constant *fixed = tensor(all[i], null()); // of a scalar f32 it is all zeros, no ConstantStruct
         b_.CreateStore(arg(next++), at);
         for (unsigned f = 1; f < 4; ++f)
-          b_.CreateStore(fixed->getOperand(f), b_.CreateStructGEP(tensor_, at, f));
+          b_.CreateStore(fixed->getAggregateElement(f), b_.CreateStructGEP(tensor_, at, f));
       }
       return array;
     };

@@ -6,6 +6,7 @@
 #include "ir/nearest.h"
 #include <algorithm>
 #include <fmt/format.h>
+#include <optional>
 
 namespace trellis {
 
@@ -76,6 +77,41 @@ std::map<std::string, Tensor> TensorArgs::files() const {
     for (NamedTensor &t : read_npz(path)) add(out, t.name, std::move(t.tensor));
   for (const std::string &text : input_)
     if (auto [name, value] = split("--input", text); !is_literal(value)) add(out, name, read_npy(value));
+  return out;
+}
+
+// Extents of a list like [[1, 2], [3, 4]] by its first elements; of another depth than `rank`: nothing.
+static std::optional<Shape> nesting(std::string_view text, int rank) {
+  std::vector<int64_t> extents;
+  std::vector<bool> counted; // the first list of this depth is complete
+  int depth = 0;
+  bool element = false; // inside a number
+  for (char c : text) {
+    if (c == '[') {
+      if (++depth > int(extents.size())) extents.push_back(0), counted.push_back(false);
+      if (depth > 1 && !counted[size_t(depth) - 2]) ++extents[size_t(depth) - 2];
+    } else if (c == ']') {
+      if (depth == 0) return {};
+      counted[size_t(--depth)] = true;
+    }
+    bool part = c != '[' && c != ']' && c != ',' && c != ' ' && c != '\n' && c != '\t';
+    if (part && !element && depth > 0 && !counted[size_t(depth) - 1]) ++extents[size_t(depth) - 1];
+    element = part;
+  }
+  if (int(extents.size()) != rank) return {};
+  return shape_of(extents);
+}
+
+std::map<std::string, Type> TensorArgs::types(const Graph &g,
+                                              const std::map<std::string, Tensor> &files) const {
+  std::map<std::string, Type> out;
+  for (const auto &[name, t] : files) out.emplace(name, t.type());
+  for (const std::string &text : input_) {
+    auto [name, value] = split("--input", text);
+    Value v = g.find_input(name);
+    if (!v || !is_literal(value) || is_static(v.shape())) continue;
+    if (std::optional<Shape> shape = nesting(value, v.rank())) out.emplace(name, Type{v.dtype(), *shape});
+  }
   return out;
 }
 

@@ -16,6 +16,9 @@ public:
   void declare_inputs(CLI::App &app);
   /// The tensors that come from files.
   std::map<std::string, Tensor> files() const;
+  /// Types of tensors from files, and of those that are written out as far as their brackets and `g` tell
+  /// them.
+  std::map<std::string, Type> types(const Graph &g, const std::map<std::string, Tensor> &files) const;
   /// Those that are written out (--input 'x=[1, 2]'), of the types of g's inputs, whose dims are bound.
   void add_literals(const Graph &g, std::map<std::string, Tensor> &to) const;
   /// Values that --outputs names, and those that --output writes.

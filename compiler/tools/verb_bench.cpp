@@ -168,9 +168,7 @@ void bench(const BenchOptions &o) {
   int threads = o.code.threads();
   Model m = o.model.load();
   std::map<std::string, Tensor> given = o.tensors.files();
-  std::map<std::string, Type> types;
-  for (const auto &[name, t] : given) types.emplace(name, t.type());
-  resolve_dims(m.graph, o.model.dims(), types);
+  resolve_dims(m.graph, o.model.dims(), o.tensors.types(*m.graph, given));
   o.program.apply(m.graph);
   const Graph &g = *m.graph;
   o.tensors.add_literals(g, given);

@@ -32,7 +32,9 @@ void add_opt(Driver &d) {
       ->delimiter(',')
       ->allow_extra_args(false);
   app->add_flag("--time", o->pass.time, "print how long each pass took (to standard error)");
-  app->add_flag_callback("--inexact", [o] { o->pass.allowed = Exactness::inexact; }, "allow rules that change rounding or the sign of a zero");
+  app->add_flag_callback(
+      "--inexact", [o] { o->pass.allowed = Exactness::inexact; },
+      "allow rules that change rounding or the sign of a zero");
   app->add_flag("--no-verify", o->no_verify, "do not check the graph after each pass");
   app->callback([&d, o] {
     d.chosen = [o] {

@@ -66,9 +66,7 @@ void predict(ModelOptions &options, const CodeArgs &code, const std::string &wei
   SafeTensors file = read_safetensors(weights);
   DataNotes notes = data_notes(file, weights);
   std::map<std::string, Tensor> given = tensors.files();
-  std::map<std::string, Type> types;
-  for (const auto &[name, t] : given) types.emplace(name, t.type());
-  resolve_dims(m.graph, options.dims(), types);
+  resolve_dims(m.graph, options.dims(), tensors.types(*m.graph, given));
   tensors.add_literals(*m.graph, given);
   std::unique_ptr<Graph> g = make_inference_graph(*m.graph);
   if (g->outputs.size() != 1)

@@ -97,9 +97,7 @@ void add_run(Driver &d) {
       o->code.threads(); // a wrong number is said first
       Model m = o->model.load();
       std::map<std::string, Tensor> inputs = o->tensors.files();
-      std::map<std::string, Type> types;
-      for (const auto &[name, t] : inputs) types.emplace(name, t.type());
-      resolve_dims(m.graph, o->model.dims(), types);
+      resolve_dims(m.graph, o->model.dims(), o->tensors.types(*m.graph, inputs));
       o->tensors.add_literals(*m.graph, inputs);
       std::set<std::string> given;
       for (const auto &[name, t] : inputs) given.insert(name);
