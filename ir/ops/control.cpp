@@ -176,9 +176,11 @@ static Type stacked(const Type &t, Dim trips) {
 void infer_scan(Infer &c) {
   c.require(c.bodies.size() == 1, fmt::format("has one body, {} given", c.bodies.size()));
   const Graph &body = *c.bodies[0];
-  int64_t n = int64_t(c.operands.size()), carries = c.attrs.i_or(Attr::carries, 0),
-          slices = c.attrs.i_or(Attr::slices, 0);
-  c.require(carries >= 0 && slices >= 0 && carries + slices <= n,
+  int64_t n = int64_t(c.operands.size()), carries = c.attrs.i_or(Attr::carries, 0);
+  c.require(carries >= 0 && carries <= n,
+            fmt::format("'carries' is {}, but {} operands are given", carries, n));
+  int64_t slices = c.attrs.i_or(Attr::slices, n - carries);
+  c.require(slices >= 0 && slices <= n - carries,
             fmt::format("'carries' is {} and 'slices' {}, but {} operands are given", carries, slices, n));
   Dim trips = c.attrs.has(Attr::trips) ? Dim(c.attrs.i(Attr::trips)) : Dim::unknown();
   c.require(!trips.is_static() || trips.value() >= 0, "'trips' must not be negative");
@@ -208,15 +210,14 @@ void infer_scan(Infer &c) {
     c.types.push_back(carried ? c.x(i) : stacked(output(body, i), trips));
   }
   if (!carries) c.attrs.erase(Attr::carries);
-  if (!slices)
-    c.attrs.erase(Attr::slices);
-  else
-    c.attrs.erase(Attr::trips); // the operands say it
+  if (slices == n - carries) c.attrs.erase(Attr::slices);
+  if (slices) c.attrs.erase(Attr::trips); // the operands say it
   if (!c.attrs.flag(Attr::reverse)) c.attrs.erase(Attr::reverse);
 }
 
 static ScanDims scan_dims(const Node &n) {
-  size_t carries = size_t(n.attrs.i_or(Attr::carries, 0)), slices = size_t(n.attrs.i_or(Attr::slices, 0));
+  size_t carries = size_t(n.attrs.i_or(Attr::carries, 0));
+  size_t slices = size_t(n.attrs.i_or(Attr::slices, int64_t(n.operands.size() - carries)));
   return {carries, slices, slices ? n.operands[carries].shape()[0].value() : n.attrs.i(Attr::trips)};
 }
 

@@ -63,17 +63,18 @@ void interpret_bitcast(EvalContext &c) {
   if (c.y[0].bytes()) std::memcpy(c.y[0].data(), c.x[0].data(), size_t(c.y[0].bytes()));
 }
 
-// d/dx = y x^(y-1), d/dy = x^y log x. Where a factor that is exactly zero meets an infinite one (x = 0), the
-// limit is 0.
 Values vjp_large(Vjp v, Value slope) {
   Value near = le(abs(v.x[0]), kTrigLimit);
   return {select(near, 0, v.dy * slope), select(near, v.dy, 0)};
 }
 
+// d/dx = y x^(y-1), d/dy = x^y log x. Where a factor that is exactly zero meets an infinite one (x = 0), the
+// limit is 0; the infinite one is kept from arising, since the derivative of a select computes both its sides.
 Values vjp_pow(Vjp v) {
   Value x = v.x[0], y = v.x[1];
-  Value dx = select(eq(y, 0), 0, v.dy * y * pow(x, y - 1));
-  Value flat = bit_and(eq(x, 0), le(0, y));
+  Value zero = eq(x, 0);
+  Value dx = v.dy * y * pow(x, select(bit_and(zero, eq(y, 0)), 0, y - 1));
+  Value flat = bit_and(zero, le(0, y));
   return {dx, select(flat, 0, v.dy * v.y * log(select(flat, 1, x)))};
 }
 
