@@ -69,7 +69,8 @@ Values vjp_large(Vjp v, Value slope) {
 }
 
 // d/dx = y x^(y-1), d/dy = x^y log x. Where a factor that is exactly zero meets an infinite one (x = 0), the
-// limit is 0; the infinite one is kept from arising, since the derivative of a select computes both its sides.
+// limit is 0; the infinite one is kept from arising, since the derivative of a select computes both its
+// sides.
 Values vjp_pow(Vjp v) {
   Value x = v.x[0], y = v.x[1];
   Value zero = eq(x, 0);

@@ -46,10 +46,10 @@ Values expand_asinh(Expand e) {
   Value y = select(lt(a, huge(x)), log1p(a + q / (sqrt(q + 1) + 1)), log(a) + kLog2);
   return {with_sign_of(select(eq(x, 0), x, y), x)};
 }
-// With t = x - 1: log(x + sqrt(x^2 - 1)) = log1p(t + sqrt(2 t + t^2)).
+// With t = x - 1: log(x + sqrt(x^2 - 1)) = log1p(t + sqrt(t) sqrt(t + 2)), NaN below.
 Values expand_acosh(Expand e) {
   Value x = e.x[0], t = x - 1;
-  return {select(lt(x, huge(x)), log1p(t + sqrt(t * 2 + square(t))), log(x) + kLog2)};
+  return {select(lt(x, huge(x)), log1p(t + sqrt(t) * sqrt(t + 2)), log(x) + kLog2)};
 }
 Values expand_atanh(Expand e) {
   Value x = e.x[0], a = abs(x);

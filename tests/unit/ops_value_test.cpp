@@ -186,7 +186,7 @@ TEST(Value, ShiftsByTheWidthOrMore) {
     Value x = whole(g, t, {-3, -3, -3, 5, -3, -3}), n = whole(g, t, {1, w - 1, w, w, 100, -1});
     EXPECT_EQ(ints(g, shr(x, n)), (Ints{-2, -1, -1, 0, -1, -1})) << name(t);
     int64_t least = w == 64 ? std::numeric_limits<int64_t>::min() : -(int64_t(1) << (w - 1));
-    EXPECT_EQ(ints(g, shl(x, n)), (Ints{-6, least, 0, 0, t == DType::i8 || w <= 64 ? 0 : 0, 0})) << name(t);
+    EXPECT_EQ(ints(g, shl(x, n)), (Ints{-6, least, 0, 0, 0, 0})) << name(t);
   }
   for (DType t : {DType::u8, DType::u16, DType::u32, DType::u64}) {
     int64_t w = 8 * size_of(t);
@@ -293,7 +293,7 @@ TEST(Value, SlicesPadsAndParts) {
 
 TEST(Value, ReductionsOfNothing) {
   Graph g;
-  Value x = real(g, {2, 0}, {});
+  Value x = real(g, Ints{2, 0}, Reals{});
   expect_close(g, reduce(x, "sum", {1}), {0, 0});
   expect_close(g, reduce(x, "prod", {1}), {1, 1});
   expect_close(g, reduce(x, "max", {1}), {-kInf, -kInf});
@@ -306,7 +306,7 @@ TEST(Value, ReductionsOfNothing) {
   EXPECT_EQ(ints(g, all(whole(g, DType::boolean, {0}, {}))), (Ints{1}));
   EXPECT_EQ(reals(g, softmax(x)), Reals{});
   EXPECT_EQ(reals(g, exp(x)), Reals{});
-  expect_close(g, dot(x, real(g, {0, 3}, {})), {0, 0, 0, 0, 0, 0});
+  expect_close(g, dot(x, real(g, Ints{0, 3}, Reals{})), {0, 0, 0, 0, 0, 0});
   EXPECT_EQ(reals(g, cumulative(x, "sum", 1)), Reals{});
   EXPECT_EQ(reals(g, sort(x, 1).values), Reals{});
 }
