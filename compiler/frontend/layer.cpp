@@ -10,13 +10,13 @@ static Location location_of(const std::source_location &at) {
 
 Layer::Layer(std::string kind, Emit emit, std::source_location at)
     : impl_(std::make_shared<const Impl>(
-          Impl{std::move(kind), location_of(at), std::move(emit), {}, {}, false})) {}
+          Impl{std::move(kind), location_of(at), std::move(emit), {}, {}, Impl::Naming::nested})) {}
 
-Layer Layer::combine(std::string kind, std::vector<Layer> children, Join join, bool open) {
+Layer Layer::combine(std::string kind, std::vector<Layer> children, Join join, Impl::Naming naming) {
   if (children.empty()) throw CompileError(fmt::format("{}: no layers are given", kind));
   Location at = children[0].impl_->at;
   return Layer(std::make_shared<const Impl>(
-      Impl{std::move(kind), std::move(at), {}, std::move(children), std::move(join), open}));
+      Impl{std::move(kind), std::move(at), {}, std::move(children), std::move(join), naming}));
 }
 
 Layer Layer::named(std::string name) const {
@@ -39,12 +39,12 @@ static Value build_chain(Build &b, const std::vector<Layer> &layers, Value x) {
 Layer operator>>(const Layer &a, const Layer &b) {
   std::vector<Layer> all;
   for (const Layer *l : {&a, &b}) {
-    if (l->impl_->open && l->name_.empty())
+    if (l->impl_->naming == Layer::Impl::Naming::open && l->name_.empty())
       all.insert(all.end(), l->impl_->children.begin(), l->impl_->children.end());
     else
       all.push_back(*l);
   }
-  return Layer::combine("Chain", std::move(all), build_chain, true);
+  return Layer::combine("Chain", std::move(all), build_chain, Layer::Impl::Naming::open);
 }
 Layer sequential(const std::vector<Layer> &layers) { return Layer::combine("Chain", layers, build_chain); }
 
@@ -66,12 +66,13 @@ Layer concatenate(const std::vector<Layer> &layers, int64_t axis) {
 }
 
 Layer residual(const Layer &inner) {
-  return Layer::combine("Residual", {inner}, [](Build &build, const std::vector<Layer> &l, Value x) {
+  auto join = [](Build &build, const std::vector<Layer> &l, Value x) {
     Value y = l[0](build, x);
     build.require(y.type() == x.type(), fmt::format("the inner layer makes {} of {}: it must keep the type",
                                                     y.type().str(), x.type().str()));
     return x + y;
-  });
+  };
+  return Layer::combine("Residual", {inner}, join, Layer::Impl::Naming::absent);
 }
 
 Layer Layer::fresh(Copies &copies) const {
@@ -100,7 +101,8 @@ Layer clone(const Layer &layer, int count) {
 // Roots are called by the user: a leaf is named by its kind, a combination is the model itself and has no
 // name.
 std::string Build::enter(const Layer &layer) {
-  if (position_ >= 0) {
+  if (position_ == kInherit && layer.name_.empty()) return path_;
+  if (position_ != kRoot) {
     std::string own = layer.name_.empty() ? std::to_string(position_) : layer.name_;
     return path_.empty() ? own : path_ + "." + own;
   }
@@ -122,11 +124,11 @@ Value Layer::operator()(Build &b, Value x) const {
     const Layer *current;
     int position;
     ~Restore() { b.path_ = std::move(path), b.current_ = current, b.position_ = position; }
-  } restore{b, b.path_, b.current_, b.position_ < 0 ? -1 : b.position_ + 1};
+  } restore{b, b.path_, b.current_, b.position_ < 0 ? b.position_ : b.position_ + 1};
   b.path_ = b.enter(*this);
   b.current_ = this;
   LocationScope at(b.graph(), impl_->at);
-  b.position_ = 0;
+  b.position_ = impl_->naming == Impl::Naming::absent ? Build::kInherit : 0;
   return impl_->children.empty() ? impl_->emit(b, x) : impl_->join(b, impl_->children, x);
 }
 

@@ -50,10 +50,15 @@ private:
     Emit emit;                   ///< of a leaf
     std::vector<Layer> children; ///< of a combination
     Join join;
-    bool open = false; ///< made by >>: merges into a longer chain
+    enum class Naming : uint8_t {
+      nested, ///< its name stands before its children's
+      open,   ///< made by >>: merges into a longer chain
+      absent, ///< its one child has its name
+    } naming = Naming::nested;
   };
   explicit Layer(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
-  static Layer combine(std::string kind, std::vector<Layer> children, Join join, bool open = false);
+  static Layer combine(std::string kind, std::vector<Layer> children, Join join,
+                       Impl::Naming naming = Impl::Naming::nested);
   using Copies = std::map<const Impl *, std::shared_ptr<const Impl>>;
   Layer fresh(Copies &copies) const;
 
@@ -105,7 +110,8 @@ private:
   DType dtype_;
   std::string path_;
   const Layer *current_ = nullptr;
-  int position_ = -1; ///< in the combination that is being built; -1: at the root
+  static constexpr int kRoot = -1, kInherit = -2;
+  int position_ = kRoot; ///< in the combination that is being built; kInherit: its one child has its name
   int64_t streams_ = 0;
   std::map<std::pair<const void *, std::string>, Value> inputs_; // (layer, name) -> input
   std::set<std::string> roots_;

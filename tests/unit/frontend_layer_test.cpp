@@ -67,6 +67,10 @@ TEST(Layer, Combinators) {
   EXPECT_EQ(build_graph(concatenate({Dense(4), Dense(3), ReLU()}), in)->outputs[0].value.type().str(),
             "f32[2, 15]");
   EXPECT_EQ(build_graph(residual(Dense(8) >> Tanh()), in)->outputs[0].value.type().str(), "f32[2, 8]");
+  // A residual layer is named as what it wraps.
+  Dense plain(8, {.bias = false}), other(8, {.bias = false}), third(8, {.bias = false});
+  EXPECT_EQ(parameters(*build_graph(plain >> residual(other) >> residual(third >> ReLU()), in)),
+            (std::vector<std::string>{"0.weight f32[8, 8]", "1.weight f32[8, 8]", "2.0.weight f32[8, 8]"}));
   EXPECT_TRUE(
       mentions(error_of(residual(Dense(7)), in), "Residual: the inner layer makes f32[2, 7] of f32[2, 8]"));
   EXPECT_TRUE(mentions(error_of(Dense(4) + Dense(5), in), "Sum: branches give f32[2, 4] and f32[2, 5]"));
