@@ -5,6 +5,8 @@
 // - In a graph with convolutions over a batch that fills registers, values that have a batch axis n lie as
 //   [n / lanes][the other axes, row-major][n % lanes]: no lane is wasted whatever the channels are, and weights are
 //   broadcast, unpacked. The batch axis is followed from the data inputs through the graph.
+// - In a graph with convolutions over a smaller batch, what a convolution reads and makes has its channels last, and its
+//   weights lie in panels [O / w][kernel...][C][w]: lanes are output channels, rows are pixels.
 // - Everything else is row-major.
 #include "compiler/loops/plan.h"
 #include <numeric>
@@ -120,7 +122,7 @@ Layouts::Layouts(const Graph &g, const Fusion &f, const Machine &m) {
         if (a < 0 || n->info().kind == OpKind::source || !f.stored(v) || n->op == Op::scatter) continue;
         chosen_[key(v)] = blocked(dims_of(v.shape()), size_t(a), lanes);
       }
-  }
+  } else channels_last(nodes, f, m);
   // What a caller gets, and what anchors without a nest of their own read, is row-major; a successor lies as its state.
   for (const NamedValue &o : g.outputs)
     if (o.value.node->op != Op::input) chosen_.erase(key(o.value));
@@ -128,6 +130,35 @@ Layouts::Layouts(const Graph &g, const Fusion &f, const Machine &m) {
     auto it = chosen_.find(key(u.state));
     if (it == chosen_.end()) chosen_.erase(key(u.next));
     else if (u.next.node->op != Op::input) chosen_[key(u.next)] = it->second;
+  }
+}
+
+void Layouts::channels_last(const std::vector<const Node *> &nodes, const Fusion &f, const Machine &m) {
+  auto last = [&](Value v) {
+    if (!f.stored(v) || v.node->info().kind == OpKind::source || v.rank() < 3) return;
+    std::vector<int> order{0};
+    for (int i = 2; i < v.rank(); ++i) order.push_back(i);
+    order.push_back(1);
+    chosen_[key(v)] = Layout::permuted(dims_of(v.shape()), order);
+  };
+  for (const Node *n : nodes) {
+    Value w = n->op == Op::conv ? n->operands[1] : Value{};
+    if (!w || n->attrs.i_or(Attr::groups, 1) != 1 || (w.node->op != Op::input && w.node->op != Op::constant)) continue;
+    std::vector<int64_t> dims = dims_of(w.shape());
+    int64_t width = 2 * m.lanes(size_of(w.dtype()));
+    if (dims[0] % width) continue;
+    Layout panels;
+    panels.terms = {{0, 1, width, 1}, {1, 1, 0, width}};
+    panels.size = width * dims[1];
+    for (size_t i = dims.size(); i-- > 2;) panels.terms.push_back({int(i), 1, 0, panels.size}), panels.size *= dims[i];
+    panels.terms.push_back({0, width, 0, panels.size}), panels.size *= dims[0] / width;
+    chosen_[key(w)] = panels;
+    last(n->operands[0]);
+    last(n->result());
+    for (const Group &g : f.groups)
+      if (g.anchor == n)
+        for (Value r : g.results)
+          if (same(r.shape(), n->type().shape)) last(r);
   }
 }
 

@@ -13,6 +13,7 @@ public:
   Layout of(Value v) const;
 
 private:
+  void channels_last(const std::vector<const Node *> &nodes, const Fusion &f, const Machine &m);
   std::unordered_map<uint64_t, Layout> chosen_;
 };
 

@@ -51,10 +51,10 @@ struct Chooser {
     if (!moves(tiled)) return elements;
     return slide ? elements * (1 + double(count - 1) / slide) : elements * double(count);
   }
-  // Cycles of a tile whose operands come from L2, half hidden behind the arithmetic.
-  double traffic(double elements) const {
+  // Cycles that a tile waits for operands from L2: what streams at 24 bytes a cycle hides behind arithmetic.
+  double traffic(double elements, double arithmetic) const {
     double size = elements * double(bytes);
-    return size > double(machine.l1_bytes) ? size / 20 * 0.5 : 0;
+    return size > double(machine.l1_bytes) ? std::max(0.0, size / 24 - 0.75 * arithmetic) : 0;
   }
 
   void consider(ContractionSchedule s, double cycles) {
@@ -82,7 +82,8 @@ struct Chooser {
           double loaded = loads(sa, a_rows, r, n) + loads(sb, b_rows, r, n);
           double store = *lane.store == 1 ? 1.5 : 1.5 * lanes;
           double touched = footprint(true, a_rows ? t : -1, r) * (a_moves ? double(n) * lanes : 1) + footprint(false, b_rows ? t : -1, r) * (b_moves ? double(n) * lanes : 1);
-          return steps * step_cycles(double(r) * n, loaded) + traffic(touched) + r * n * (1 + store) + 12;
+          double arithmetic = steps * step_cycles(double(r) * n, loaded);
+          return arithmetic + traffic(touched, arithmetic) + r * n * (1 + store) + 12;
         };
         for (bool pack : {false, true}) {
           int64_t moving = a_moves && !b_moves ? *lane.a : b_moves && !a_moves ? *lane.b : 1;
@@ -104,7 +105,9 @@ struct Chooser {
           double panel = steps * double(extent(v)) * double(bytes);
           if (pack) total += steps * double(chunks + (tail != 0)) * (moving == 1 ? 2.5 : 2.0 * lanes);
           else if (one_moves && moving == 1 && !panel_order(v, vectors) && panel > double(machine.l1_bytes) / 2 && extent(t) > 4 * rows) total *= 1.12;
-          consider({.lane_axis = v, .row_axis = t, .rows = rows, .vectors = vectors, .pack = pack}, total);
+          // Of equal tiles, the one whose rows lie closer together.
+          double apart = row ? std::log2(1.0 + double(std::abs(a_rows ? *row->a : *row->b))) : 0;
+          consider({.lane_axis = v, .row_axis = t, .rows = rows, .vectors = vectors, .pack = pack}, total * (1 + 1e-4 * apart));
         }
       }
   }
@@ -135,7 +138,7 @@ struct Chooser {
         if (rows * columns + std::min(rows, columns) + 1 > machine.registers) continue;
         auto tile = [&](int64_t r, int64_t n) {
           double work = steps / double(extent(v)) * (double(whole) * step_cycles(double(r * n), double(r + n)) + double(tail) * std::max(4.0, double(r * n)));
-          return work + traffic(footprint(true, t, r) + footprint(false, c, n)) + double(r * n) * (8 + (tail ? 2 : 0)) + 12;
+          return work + traffic(footprint(true, t, r) + footprint(false, c, n), work) + double(r * n) * (8 + (tail ? 2 : 0)) + 12;
         };
         EvenSplit tr = split_evenly(extent(t), rows), tc = split_evenly(extent(c), columns);
         double total = 0;
