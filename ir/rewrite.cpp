@@ -56,6 +56,7 @@ static bool match_all(const Todo *todo, Match &m) {
   case Pattern::Kind::constant: {
     const Tensor *t = splat_of(v);
     if (!t || (p.test && !p.test(*t))) return false;
+    if (p.index < 0) return match_all(todo->next, m);
     [[fallthrough]];
   }
   case Pattern::Kind::variable: {
@@ -71,8 +72,14 @@ static bool match_all(const Todo *todo, Match &m) {
   const Node &n = *v.node;
   size_t count = p.operands.size();
   if (n.op != p.op || v.index != 0 || n.operands.size() != count || !includes(n.attrs, p.attrs)) return false;
+  Value *slot = p.index < 0 ? nullptr : &m.bound[size_t(p.index)];
+  if (slot && *slot) {
+    if (!slot->is(v)) return false;
+    slot = nullptr;
+  }
+  if (slot) *slot = v;
   auto attempt = [&](bool swapped) {
-    std::array<Todo, 4> list;
+    std::array<Todo, 8> list;
     TRELLIS_CHECK(count <= list.size(), "a pattern has more operands than the matcher holds");
     const Todo *next = todo->next;
     for (size_t i = count; i-- > 0;) {
@@ -81,7 +88,9 @@ static bool match_all(const Todo *todo, Match &m) {
     }
     return match_all(next, m);
   };
-  return attempt(false) || (n.info().commutative && count == 2 && attempt(true));
+  if (attempt(false) || (n.info().commutative && count == 2 && attempt(true))) return true;
+  if (slot) *slot = {};
+  return false;
 }
 
 bool match(const Pattern &left, Value v, Match &m) {
@@ -94,7 +103,7 @@ bool match(const Pattern &left, Value v, Match &m) {
 std::string Pattern::str() const {
   switch (kind) {
   case Kind::variable: return std::string(1, "xyzwabcd"[index]);
-  case Kind::constant: return fmt::format("{}:const", "xyzwabcd"[index]);
+  case Kind::constant: return index < 0 ? "const" : fmt::format("{}:const", "xyzwabcd"[index]);
   case Kind::literal: return fmt::format("{}", number);
   case Kind::op: break;
   }
@@ -124,7 +133,7 @@ static Operand instantiate(const Pattern &p, const Match &m) {
 }
 
 static void mark(const Pattern &p, std::array<bool, Match::kVariables> &used) {
-  if (p.kind == Pattern::Kind::variable || p.kind == Pattern::Kind::constant) used.at(size_t(p.index)) = true;
+  if (p.kind != Pattern::Kind::literal && p.index >= 0) used.at(size_t(p.index)) = true;
   for (const Pattern &o : p.operands) mark(o, used);
 }
 
@@ -200,8 +209,9 @@ Values Rewriter::normal(const Node &n) {
     LocationScope at(g, n.loc);
     out = normal(*g.node(n.op, std::move(operands), n.attrs, n.bodies));
   } else {
-    Value v = rules_.apply(n, allowed_);
-    if (!v && extra_) v = extra_(n);
+    Value v = before_ ? before_(n) : Value{};
+    for (const Layer &l : layers_)
+      if (!v) v = l.rules.apply(n, l.allowed);
     out = v ? Values{normal(*v.node)[v.index]} : all_of(n);
   }
   --depth_;

@@ -34,7 +34,7 @@ struct Pattern {
     op,       ///< result 0 of a node of this op whose attributes include `attrs`
   };
   Kind kind;
-  int index = 0;                          // variable, constant
+  int index = 0; // variable; constant (-1: any number of different ones); op: see `as`
   bool (*test)(const Tensor &) = nullptr; // constant: what the element must be
   double number = 0;                      // literal
   Op op{};
@@ -44,7 +44,7 @@ struct Pattern {
   Pattern(double number) : kind(Kind::literal), number(number) {}
   Pattern(int number) : Pattern(double(number)) {}
   Pattern(Op op, std::vector<Pattern> operands, Attrs attrs = {})
-      : kind(Kind::op), op(op), operands(std::move(operands)), attrs(std::move(attrs)) {}
+      : kind(Kind::op), index(-1), op(op), operands(std::move(operands)), attrs(std::move(attrs)) {}
   static Pattern variable(int index) {
     Pattern p(0);
     p.kind = Kind::variable, p.index = index;
@@ -59,6 +59,12 @@ struct Pattern {
   Pattern with(Attrs more) const {
     Pattern p = *this;
     p.attrs = std::move(more);
+    return p;
+  }
+  /// The same op, its value bound to a variable on the way.
+  Pattern as(const Pattern &variable) const {
+    Pattern p = *this;
+    p.index = variable.index;
     return p;
   }
   /// exp(y * 2.0) and the like, for messages.
@@ -94,7 +100,7 @@ struct Right {
 };
 
 struct Rule {
-  std::string_view name;
+  std::string name;
   Pattern left;
   Right right;
   Exactness exactness = Exactness::exact;
@@ -119,18 +125,22 @@ private:
   std::unique_ptr<std::atomic<uint64_t>[]> fired_;
 };
 
-/// Normal forms in one graph. `extra` is tried after the rules (constant folding).
+/// Normal forms in one graph: `before` is tried on each node (constant folding: rules then never see a node
+/// whose operands are all constant), then the rules of each layer.
 class Rewriter {
 public:
-  Rewriter(const RuleSet &rules, Exactness allowed, std::function<Value(const Node &)> extra = {})
-      : rules_(rules), allowed_(allowed), extra_(std::move(extra)) {}
-  /// No rule fits the result, nor anything that was made on the way to it.
+  struct Layer {
+    const RuleSet &rules;
+    Exactness allowed;
+  };
+  explicit Rewriter(std::vector<Layer> layers, std::function<Value(const Node &)> before = {})
+      : layers_(std::move(layers)), before_(std::move(before)) {}
+  /// What stands for the results of `n`: nothing fits them, nor anything that was made on the way to them.
   Values normal(const Node &n);
 
 private:
-  const RuleSet &rules_;
-  Exactness allowed_;
-  std::function<Value(const Node &)> extra_;
+  std::vector<Layer> layers_;
+  std::function<Value(const Node &)> before_;
   ValueMap normal_;
   int depth_ = 0;
 };

@@ -9,11 +9,17 @@ namespace trellis {
 static constexpr int64_t kLargestResult = 64 << 10;
 static constexpr double kMostProducts = 1 << 22; // of a contraction; (m n)(m k)(k n) is their square
 
-// The elements of a value that is a constant, or a splat of one element.
-static Tensor constant_of(Value v) {
+// Bytes that a constant value stores: a constant, a splat of one element, or either repeated; -1: it is none
+// of these.
+static int64_t stored_bytes(Value v) {
+  if (v.node->op == Op::expand) return stored_bytes(v.node->operands[0]);
+  return v.node->op == Op::constant || (v.type().size() == 1 && splat_of(v)) ? v.type().bytes() : -1;
+}
+
+static Tensor elements_of(Value v) {
   if (v.node->op == Op::constant) return v.node->attrs.get<Tensor>(Attr::value);
-  const Tensor *t = v.type().size() == 1 ? splat_of(v) : nullptr;
-  return t ? t->reshaped(dims_of(v.shape())) : Tensor{};
+  if (v.node->op == Op::expand) return evaluate_node(*v.node, {elements_of(v.node->operands[0])})[0];
+  return splat_of(v)->reshaped(dims_of(v.shape()));
 }
 
 Value canonical_constant(Graph &g, Tensor t) {
@@ -35,17 +41,18 @@ Value fold_node(const Node &n) {
   }
   if (n.operands.empty() || n.op == Op::expand || row.kind == OpKind::control) return {};
   if (n.op == Op::reshape && splat_of(n.operands[0])) return {};
-  std::vector<Tensor> x;
   int64_t bytes = 0;
   double work = double(n.type().size());
   for (Value v : n.operands) {
-    x.push_back(constant_of(v));
-    if (!x.back()) return {};
-    bytes += x.back().bytes();
+    int64_t stored = stored_bytes(v);
+    if (stored < 0) return {};
+    bytes += stored;
     if (row.kind == OpKind::contraction) work *= double(v.type().size());
   }
   if (n.type().bytes() > std::max(bytes, kLargestResult)) return {};
   if (row.kind == OpKind::contraction && work > kMostProducts * kMostProducts) return {};
+  std::vector<Tensor> x;
+  for (Value v : n.operands) x.push_back(elements_of(v));
   LocationScope at(*n.graph, n.loc);
   return canonical_constant(*n.graph, evaluate_node(n, x)[0]);
 }

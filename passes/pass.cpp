@@ -7,6 +7,7 @@
 #include "passes/pad_conv.h"
 #include "passes/decompose.h"
 #include "passes/fold.h"
+#include "passes/raise.h"
 #include "passes/simplify.h"
 #include <algorithm>
 #include <cstdio>
@@ -138,6 +139,14 @@ void run_passes(GraphPtr &g, const std::vector<std::string> &list, const PassOpt
     PassScope scope(pass->name, g, options);
     pass->run(g, args, options);
   }
+}
+
+// After pad_conv only what is exact: `finite` would put the padding back into the convolution.
+std::vector<std::string> inference_pipeline() {
+  return {"raise", "decompose", "simplify", "pad_conv", "legalize", "simplify(exact)", "dce"};
+}
+std::vector<std::string> training_pipeline() {
+  return {"simplify", "decompose", "simplify", "pad_conv", "legalize", "simplify(exact)", "dce"};
 }
 
 } // namespace trellis

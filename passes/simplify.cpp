@@ -24,11 +24,13 @@ static Value narrow(const Node &n) {
   return expand(n.graph->make(n.op, std::move(operands), n.attrs), n.type().shape);
 }
 
+Value narrow_or_fold(const Node &n) {
+  if (Value v = narrow(n)) return v;
+  return n.types.size() == 1 ? fold_node(n) : Value{};
+}
+
 GraphPtr simplify(const Graph &g, Exactness allowed) {
-  Rewriter rewriter(simplify_rules(), allowed, [](const Node &n) {
-    if (Value v = narrow(n)) return v;
-    return n.types.size() == 1 ? fold_node(n) : Value{};
-  });
+  Rewriter rewriter({{simplify_rules(), allowed}}, narrow_or_fold);
   return rebuild(g, [&](const Node &n) { return rewriter.normal(n); });
 }
 

@@ -243,15 +243,6 @@ Value dot_of_shared(const Match &m) {
     return {};
   return reshape(dot(reshape(m[x], {rows, a[r - 1]}), reshape(m[y], {b[r - 2], b[r - 1]})), m.root.shape());
 }
-Value dot_of_units(const Match &m) {
-  const Shape &a = m[x].shape(), &b = m[y].shape();
-  size_t r = a.size();
-  if (r < 3) return {};
-  for (size_t k = 0; k + 2 < r; ++k)
-    if (a[k].value() != 1) return {};
-  return reshape(dot(reshape(m[x], {a[r - 2], a[r - 1]}), reshape(m[y], {b[r - 2], b[r - 1]})),
-                 m.root.shape());
-}
 } // namespace
 
 const std::vector<Rule> &movement_rules() {
@@ -292,7 +283,6 @@ const std::vector<Rule> &movement_rules() {
       {"reduce-reduce-float", p::reduce(p::reduce(x)), reduce_of_reduce, inexact, floats},
 
       {"dot-shared", p::dot(x, p::expand(y)), dot_of_shared},
-      {"dot-units", p::dot(x, y), dot_of_units},
   };
   return rules;
 }
