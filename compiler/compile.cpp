@@ -1,17 +1,22 @@
 #include "compiler/compile.h"
 #include "compiler/loops/plan.h"
+#include "passes/legalize.h"
 
 namespace trellis {
 
-std::vector<std::string> lowering_passes() {
-  return {"simplify", "decompose", "simplify", "fold", "pad_conv", "legalize", "simplify", "fold", "dce"};
+std::vector<std::string> lowering_passes(const Target &t) {
+  std::string legalize = t.fma ? "legalize" : "legalize(no_fma, no_rounding, no_half)";
+  return {"simplify", "decompose", "simplify", "fold", "pad_conv", legalize, "simplify(exact)", "fold", "dce"};
 }
 
 Program lower_program(const Graph &g, const CompileOptions &options) {
+  Target target = make_target(options.target);
+  PassOptions passes = options.passes;
+  passes.keep = [keep = options.passes.keep](const Node &n) { return legalizes(n) || (keep && keep(n)); };
   GraphPtr legal = rebuild(g, [](const Node &) { return Values{}; });
-  run_passes(legal, lowering_passes(), options.passes);
+  run_passes(legal, lowering_passes(target), passes);
   Fusion fusion = fuse(*legal, options.fuse);
-  return plan_program(*legal, fusion, make_target(options.target));
+  return plan_program(*legal, fusion, target);
 }
 
 std::shared_ptr<const Executable> compile(const Graph &g, const CompileOptions &options) {

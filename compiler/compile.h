@@ -14,8 +14,9 @@ struct CompileOptions {
   FuseOptions fuse;
 };
 
-/// The passes that make a bound graph legal for code generation, in order, by name (passes.def).
-std::vector<std::string> lowering_passes();
+/// The passes that make a bound graph legal for a target, in order, by name (passes.def). No inexact rule may run
+/// after legalize: it would undo (x + c) - c.
+std::vector<std::string> lowering_passes(const Target &t);
 
 /// Legal graph -> kernels on planned memory. `g` is copied, not changed.
 Program lower_program(const Graph &g, const CompileOptions &options = {});

@@ -32,8 +32,9 @@ bool is_elementary(Op op) {
 bool computes(const Node &n) {
   switch (n.info().kind) {
   case OpKind::source:
-  case OpKind::control:
-  case OpKind::indexed: return false;
+  case OpKind::control: return false;
+  case OpKind::indexed:
+    return n.op == Op::sort || (n.op == Op::scatter && n.attrs.word(Attr::kind) != "set");
   case OpKind::movement: return n.op == Op::unwindow;
   case OpKind::elementwise: return n.op != Op::select && n.op != Op::cast && n.op != Op::bitcast;
   default: return true;

@@ -17,7 +17,7 @@
 //   floor(V)            is_f64(V)       fused(V): whether fma rounds once (else it is a product and a sum)
 //   to_f64(V)           to_f32(V)
 //   V(x, c)             the number c in x's type
-//   sin_large(x, y)     y where |x| <= 2^17, else sin(x) from elsewhere; cos_large
+//   sin_large(x, y)     sin(x), from elsewhere, where |x| > 2^17, else y; cos_large
 // with numbers as operands beside values. Nothing may reassociate: (x + c) - c rounds x.
 //
 // Clamps are written as select(lt(limit, x), limit, x): that is one minps/maxps and keeps NaN.

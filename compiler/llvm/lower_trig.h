@@ -4,7 +4,7 @@
 
 namespace trellis {
 
-/// y where |x| <= 2^17, else the sine or cosine of x, an element at a time. Vectors without such an element,
+/// The sine or cosine of x where |x| > 2^17, an element at a time, else y. Vectors without such an element,
 /// nearly all, take one test and a branch. Splits the block at the builder's place; building goes on behind.
 llvm::Value *lower_large_trig(llvm::IRBuilder<> &b, bool cosine, llvm::Value *x, llvm::Value *y);
 

@@ -64,8 +64,8 @@ void interpret_bitcast(EvalContext &c) {
 }
 
 Values vjp_large(Vjp v, Value slope) {
-  Value near = le(abs(v.x[0]), kTrigLimit);
-  return {select(near, 0, v.dy * slope), select(near, v.dy, 0)};
+  Value far = gt(abs(v.x[0]), kTrigLimit);
+  return {select(far, v.dy * slope, 0), select(far, 0, v.dy)};
 }
 
 // d/dx = y x^(y-1), d/dy = x^y log x. Where a factor that is exactly zero meets an infinite one (x = 0), the

@@ -50,8 +50,8 @@ template <class T, bool Fused> struct Lane {
   friend bool fused(Lane) { return Fused; }
   friend auto to_f64(Lane a) { return Lane<double, Fused>(a.v); }
   friend auto to_f32(Lane a) { return Lane<float, Fused>(a.v); }
-  friend Lane sin_large(Lane x, Lane y) { return std::fabs(x.v) <= 131072 ? y : Lane(std::sin(double(x.v))); }
-  friend Lane cos_large(Lane x, Lane y) { return std::fabs(x.v) <= 131072 ? y : Lane(std::cos(double(x.v))); }
+  friend Lane sin_large(Lane x, Lane y) { return std::fabs(x.v) > 131072 ? Lane(std::sin(double(x.v))) : y; }
+  friend Lane cos_large(Lane x, Lane y) { return std::fabs(x.v) > 131072 ? Lane(std::cos(double(x.v))) : y; }
 };
 
 } // namespace trellis::test
