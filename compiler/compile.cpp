@@ -9,14 +9,17 @@ std::vector<std::string> lowering_passes(const Target &t) {
   return {"simplify", "decompose", "simplify", "fold", "pad_conv", legalize, "simplify(exact)", "fold", "dce"};
 }
 
-Program lower_program(const Graph &g, const CompileOptions &options) {
-  Target target = make_target(options.target);
+GraphPtr legal_graph(const Graph &g, const CompileOptions &options) {
   PassOptions passes = options.passes;
   passes.keep = [keep = options.passes.keep](const Node &n) { return legalizes(n) || (keep && keep(n)); };
   GraphPtr legal = rebuild(g, [](const Node &) { return Values{}; });
-  run_passes(legal, lowering_passes(target), passes);
-  Fusion fusion = fuse(*legal, options.fuse);
-  return plan_program(*legal, fusion, target);
+  run_passes(legal, lowering_passes(make_target(options.target)), passes);
+  return legal;
+}
+
+Program lower_program(const Graph &g, const CompileOptions &options) {
+  GraphPtr legal = legal_graph(g, options);
+  return plan_program(*legal, fuse(*legal, options.fuse), make_target(options.target));
 }
 
 std::shared_ptr<const Executable> compile(const Graph &g, const CompileOptions &options) {

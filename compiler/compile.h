@@ -18,7 +18,10 @@ struct CompileOptions {
 /// after legalize: it would undo (x + c) - c.
 std::vector<std::string> lowering_passes(const Target &t);
 
-/// Legal graph -> kernels on planned memory. `g` is copied, not changed.
+/// A copy of `g` after those passes.
+GraphPtr legal_graph(const Graph &g, const CompileOptions &options = {});
+
+/// Kernels on planned memory. `g` is copied, not changed.
 Program lower_program(const Graph &g, const CompileOptions &options = {});
 
 /// Everything: throws CompileError with the node's location where an op has no native code.

@@ -70,13 +70,13 @@ void compile_model(const CompileVerb &o) {
   resolve_dims(m.graph, o.model.dims());
   o.program.apply(m.graph);
   if (form == "trl") {
-    run_passes(m.graph, lowering_passes(), options.passes);
+    m.graph = legal_graph(*m.graph, options);
     return save(m, o.output.empty() ? "-" : o.output);
   }
   if (!binary) {
     std::string text;
     if (form == "loops") {
-      run_passes(m.graph, lowering_passes(), options.passes);
+      m.graph = legal_graph(*m.graph, options);
       text = loops_text(*m.graph, options, target);
     } else {
       text = program_text(lower_program(*m.graph, options), target,
