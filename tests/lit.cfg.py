@@ -22,6 +22,12 @@ config.substitutions.append(('%fails', config.exits + ' 1'))
 config.substitutions.append(('%errors', "%fails trellis opt %s 2>&1 | FileCheck %s --implicit-check-not='{{^[^ ].*error:}}'"))
 config.substitutions.append(('%misused', config.exits + ' 2'))
 config.substitutions.append(('%python', sys.executable))
+config.substitutions.append(('%lit', f'{sys.executable} {sys.argv[0]}'))
+config.substitutions.append(('%path', config.environment['PATH']))
+config.substitutions.append(('%build', config.trellis_build))
+config.substitutions.append(('%source', os.path.dirname(config.test_source_root)))
+if config.sanitizers:
+    config.available_features.add('sanitized')
 data = os.environ.get('TRELLIS_TESTDATA', os.path.join(config.test_source_root, '..', '..', 'shared'))
 config.substitutions.append(('%testdata', data))
 if os.path.isdir(data):

@@ -1,10 +1,11 @@
-/* Classifies digits that stand in a text file as pictures, with a model that trellis compiled to a library:
- *
- *   trellis compile examples/lenet.trl --inference --dim N=1 --weights lenet.safetensors -o liblenet.so --header lenet.h
- *   cc -I. examples/c/classify.c liblenet.so -Wl,-rpath,'$ORIGIN' -lm -o classify
- *   ./classify examples/c/digits.txt
- *
- * The library needs libc alone: neither trellis nor LLVM need be there. */
+// Classifies digits that stand in a text file as pictures, with a model that trellis compiled to a library:
+//
+//   trellis compile examples/lenet.trl --inference --dim N=1 --weights lenet.safetensors
+//     -o liblenet.so --header lenet.h
+//   cc -I. examples/c/classify.c liblenet.so -Wl,-rpath,'$ORIGIN' -lm -o classify
+//   ./classify examples/c/digits.txt
+//
+// The library needs libc alone: neither trellis nor LLVM need be there.
 #include "lenet.h"
 #include <math.h>
 #include <stdio.h>
@@ -31,7 +32,8 @@ static int read_picture(FILE *file, const char *path, int *line_number, float *p
     for (size_t x = 0; x < side; ++x) {
       const char *level = x < width ? strchr(levels, line[x]) : levels;
       if (!level) {
-        fprintf(stderr, "%s:%d: '%c' is no grey level; expected one of \"%s\"\n", path, *line_number, line[x], levels);
+        fprintf(stderr, "%s:%d: '%c' is no grey level; expected one of \"%s\"\n", path, *line_number, line[x],
+                levels);
         return 0;
       }
       pixels[y * side + x] = (float)(level - levels) / (float)(sizeof levels - 2);
@@ -84,7 +86,8 @@ int main(int argc, char **argv) {
       ok = 0;
     } else {
       int digit = best_of(logits, &probability);
-      printf("a %d is seen as %d, %5.1f %% sure%s\n", label, digit, 100 * probability, digit == label ? "" : "  <- wrong");
+      printf("a %d is seen as %d, %5.1f %% sure%s\n", label, digit, 100 * probability,
+             digit == label ? "" : "  <- wrong");
       ++seen;
       right += digit == label;
     }
