@@ -41,6 +41,16 @@ static void check_row(const OpInfo &row, Infer &c) {
     for (const AttrSpec &s : row.attrs) known += (known.empty() ? "" : ", ") + std::string(name(s.attr));
     c.fail(fmt::format("has no attribute '{}'{}", name(a), known.empty() ? "" : "; its attributes are: " + known));
   }
+  // Products of two entries then fit in 64 bits, so shape rules need not look for overflow.
+  constexpr int64_t kFarthest = int64_t(1) << 31;
+  auto bound = [&](Attr a, int64_t v) {
+    c.require(v >= -kFarthest && v <= kFarthest, fmt::format("attribute '{}' holds {}, beyond 2^31", name(a), v));
+  };
+  for (const auto &[a, v] : c.attrs.all()) {
+    if (const auto *list = std::get_if<std::vector<int64_t>>(&v))
+      for (int64_t e : *list) bound(a, e);
+    if (const auto *one = std::get_if<int64_t>(&v); one && a != Attr::trips && a != Attr::label) bound(a, *one);
+  }
   for (const AttrSpec &s : row.attrs)
     if (s.required && !c.attrs.has(s.attr)) c.fail(fmt::format("attribute '{}' is missing", name(s.attr)));
   for (size_t i = 0; i < n; ++i) {

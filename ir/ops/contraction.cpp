@@ -161,6 +161,8 @@ Values vjp_conv(Vjp v) {
   ConvDims d = conv_dims(v.node);
   size_t s = size_t(d.spatial);
   Value x = v.x[0], w = v.x[1], dy = v.dy;
+  if (x.type().size() == 0 || w.type().size() == 0) // all padding: a kernel would not fit into what is left
+    return {v.graph().splat(x.type(), 0), v.graph().splat(w.type(), 0)};
   int64_t g = d.groups, ci = d.in_channels, co = d.out_channels;
   // swap(v, k): [G A, B, ...] -> [G B, A, ...] where channels are grouped.
   Ints swap_perm{0, 2, 1}, axes01{1, 0};

@@ -182,8 +182,10 @@ void infer_scan(Infer &c) {
   int64_t slices = c.attrs.i_or(Attr::slices, n - carries);
   c.require(slices >= 0 && slices <= n - carries,
             fmt::format("'carries' is {} and 'slices' {}, but {} operands are given", carries, slices, n));
-  Dim trips = c.attrs.has(Attr::trips) ? Dim(c.attrs.i(Attr::trips)) : Dim::unknown();
-  c.require(!trips.is_static() || trips.value() >= 0, "'trips' must not be negative");
+  int64_t given_trips = c.attrs.i_or(Attr::trips, 0);
+  c.require(given_trips >= 0 && given_trips <= INT32_MAX,
+            fmt::format("'trips' is {}, but must lie in 0 to {}", given_trips, INT32_MAX));
+  Dim trips = c.attrs.has(Attr::trips) ? Dim(given_trips) : Dim::unknown();
   c.require(slices || trips.is_static(), "needs 'trips' where nothing is sliced");
   std::vector<Type> given;
   for (int64_t i = 0; i < n; ++i) {

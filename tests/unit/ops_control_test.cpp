@@ -167,5 +167,27 @@ TEST(Rules, MistakesSayWhatWouldBeRight) {
             "error: dropout: 'rate' is 1, but must lie in [0, 1)");
 }
 
+TEST(Rules, HugeAttributesAreRefused) {
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max(), kLeast = std::numeric_limits<int64_t>::min();
+  Graph g;
+  Value x = g.input("x", {DType::f32, {6}}), z = g.scalar(DType::f32, 0);
+  for (int64_t v : {kMost, kLeast, kMost / 2, int64_t(1) << 40}) {
+    EXPECT_THROW(slice(x, {v}, {3}), CompileError);
+    EXPECT_THROW(slice(x, {0}, {3}, {v}), CompileError);
+    EXPECT_THROW(pad(x, {v}, {0}, {}, z), CompileError);
+    EXPECT_THROW(pad(x, {0}, {0}, {v}, z), CompileError);
+    EXPECT_THROW(window(x, {v}, {1}), CompileError);
+    EXPECT_THROW(window(x, {2}, {1}, {v}), CompileError);
+    EXPECT_THROW(max_pool(x, {.size = {2}, .stride = {v}, .lo = {}, .hi = {}, .dilation = {}}), CompileError);
+    EXPECT_THROW(reduce(x, "sum", {v}), CompileError);
+    EXPECT_THROW(g.make(Op::softmax, {x}, {{Attr::axis, v}}), CompileError);
+    auto body = std::make_shared<Graph>("b");
+    body->outputs = {{"y", body->input("x", x.type())}};
+    EXPECT_THROW(g.node(Op::scan, {x}, {{Attr::carries, int64_t(1)}, {Attr::trips, v}}, {body}),
+                 CompileError);
+    EXPECT_THROW(g.node(Op::scan, {x}, {{Attr::carries, v}}, {body}), CompileError);
+  }
+}
+
 } // namespace
 } // namespace trellis

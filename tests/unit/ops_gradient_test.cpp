@@ -418,6 +418,24 @@ TEST(GradientTable, ARowWithoutDerivativeHasNoCase) {
   for (const Case &c : cases()) EXPECT_FALSE(c.op != Op::loop && info(c.op).no_gradient) << name(c.op);
 }
 
+TEST(Gradient, OfNothingIsNothing) {
+  Graph g;
+  Value x = g.input("x", {DType::f64, {1, 1, 0}}), w = g.input("w", {DType::f64, {2, 1, 2}}),
+        e = g.input("e", {DType::f64, {2, 0}});
+  std::vector<Tensor> inputs{Tensor(DType::f64, {1, 1, 0}), Tensor(DType::f64, {2, 1, 2}),
+                             Tensor(DType::f64, {2, 0})};
+  Value y = sum(conv(x, w, {.stride = {}, .lo = {2}, .hi = {1}, .dilation = {}, .input_dilation = {}}));
+  Values d = gradients_of(y, {x, w});
+  EXPECT_EQ(run(g, d[0], inputs).size(), 0);
+  for (int64_t i = 0; i < 4; ++i) EXPECT_EQ(run(g, d[1], inputs).get(i), 0);
+  for (const char *kind : {"sum", "prod", "max", "min"}) {
+    EXPECT_EQ(run(g, gradients_of(sum(reduce(e, kind, {1})), {e})[0], inputs).size(), 0) << kind;
+    EXPECT_EQ(run(g, gradients_of(sum(cumulative(e, kind, 1)), {e})[0], inputs).size(), 0) << kind;
+  }
+  EXPECT_EQ(run(g, gradients_of(sum(softmax(e)), {e})[0], inputs).size(), 0);
+  EXPECT_EQ(run(g, gradients_of(sum(sort(e, 1).values), {e})[0], inputs).size(), 0);
+}
+
 TEST(Gradient, OfALoopIsALocatedError) {
   Graph g;
   Value x = g.input("x", {DType::f64, {}});

@@ -430,7 +430,5 @@ TEST(Value, Attention) {
                {10 * 0.25 + 30 * 0.75});
 }
 
-// --- random numbers ---
-
 } // namespace
 } // namespace trellis
