@@ -31,7 +31,7 @@ static Exactness exactness(const PassArgs &args, const PassOptions &options) {
 }
 
 static std::function<bool(const Node &)> kept(const PassArgs &args, const PassOptions &options) {
-  if (args.empty()) return options.keep;
+  if (args.empty()) return options.keep ? options.keep : legalizes;
   std::set<Op> ops;
   for (const std::string &word : args) {
     std::optional<Op> op = parse_op(word);

@@ -37,7 +37,7 @@ struct PassOptions {
   bool verify = true;                   ///< check the graph after each pass
   bool time = false;                    ///< print how long each pass took
   Exactness allowed = Exactness::exact; ///< which rewrite rules `simplify` uses
-  /// Composite nodes that the target emits itself: `decompose` leaves them.
+  /// Composite nodes that a list's `decompose` leaves; absent: those that `legalize` rewrites itself.
   std::function<bool(const Node &)> keep;
   /// Where dumps and times go; stderr where absent.
   std::function<void(std::string_view)> print;
