@@ -3,11 +3,12 @@
 #include "ir/verify.h"
 #include "passes/autodiff.h"
 #include "passes/dce.h"
-#include "passes/legalize.h"
-#include "passes/pad_conv.h"
 #include "passes/decompose.h"
 #include "passes/fold.h"
+#include "passes/legalize.h"
+#include "passes/pad_conv.h"
 #include "passes/raise.h"
+#include "passes/rules/rules.h"
 #include "passes/simplify.h"
 #include <algorithm>
 #include <cstdio>
@@ -139,6 +140,22 @@ void run_passes(GraphPtr &g, const std::vector<std::string> &list, const PassOpt
     PassScope scope(pass->name, g, options);
     pass->run(g, args, options);
   }
+  if (options.time) say(options, rule_report());
+}
+
+std::string rule_report() {
+  std::string out, idle;
+  size_t rules = 0;
+  for (const RuleSet *set : {&simplify_rules(), &raise_rules()}) {
+    std::vector<uint64_t> fired = set->fired();
+    rules += fired.size();
+    for (size_t i = 0; i < fired.size(); ++i)
+      if (fired[i])
+        out += fmt::format("  {:<24} {:7}\n", set->rules()[i]->name, fired[i]);
+      else
+        idle += (idle.empty() ? "" : ", ") + set->rules()[i]->name;
+  }
+  return fmt::format("{} rules; fired in this process:\n{}never: {}\n", rules, out, idle);
 }
 
 // After pad_conv only what is exact: `finite` would put the padding back into the convolution.

@@ -77,6 +77,9 @@ std::vector<std::string> split_passes(std::string_view list);
 /// table, listing those that are (names in `off` and `print_after` are checked too).
 void run_passes(GraphPtr &g, const std::vector<std::string> &list, const PassOptions &options = {});
 
+/// How often each rewrite rule fired in this process, and which never did; a list that is timed prints it.
+std::string rule_report();
+
 /// From a model to primitives of the machine, ready for fusion. Where a gradient is wanted, the passes up to `grad` run
 /// before it is taken: a named op's own derivative is shorter than that of its parts.
 std::vector<std::string> inference_pipeline();

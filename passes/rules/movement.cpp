@@ -71,6 +71,22 @@ Value permute_of_units(const Match &m) {
   }
   return reshape(m[x], m.root.shape());
 }
+// A reshape that only adds or drops extents of 1 moves outside, where it meets other reshapes.
+Value permute_of_unit_reshape(const Match &m) {
+  const Shape &from = m[x].shape(), &middle = inner(m).type().shape;
+  if (!same(without_units(from), without_units(middle))) return {};
+  Ints axis_of(middle.size(), -1), perm; // the axis of x that each axis of `middle` is
+  for (size_t k = 0, a = 0; k < middle.size(); ++k) {
+    if (middle[k].value() == 1) continue;
+    while (from[a].value() == 1) ++a;
+    axis_of[k] = int64_t(a++);
+  }
+  for (size_t a = 0; a < from.size(); ++a)
+    if (from[a].value() == 1) perm.push_back(int64_t(a));
+  for (int64_t k : m.attrs().ints(Attr::perm))
+    if (axis_of[size_t(k)] >= 0) perm.push_back(axis_of[size_t(k)]);
+  return reshape(permute(m[x], perm), m.root.shape());
+}
 Value permute_of_expand(const Match &m) {
   return expand(permute(m[x], m.attrs().ints(Attr::perm)), m.root.shape());
 }
@@ -259,6 +275,7 @@ const std::vector<Rule> &movement_rules() {
 
       {"permute-permute", p::permute(p::permute(x)), permute_of_permute},
       {"permute-units", p::permute(x), permute_of_units},
+      {"permute-unit-reshape", p::permute(p::reshape(x)), permute_of_unit_reshape},
       {"permute-expand", p::permute(p::expand(x)), permute_of_expand},
 
       {"slice-all", p::slice(x), slice_of_all},
