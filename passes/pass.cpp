@@ -158,12 +158,4 @@ std::string rule_report() {
   return fmt::format("{} rules; fired in this process:\n{}never: {}\n", rules, out, idle);
 }
 
-// After pad_conv only what is exact: `finite` would put the padding back into the convolution.
-std::vector<std::string> inference_pipeline() {
-  return {"raise", "decompose", "simplify", "pad_conv", "legalize", "simplify(exact)", "dce"};
-}
-std::vector<std::string> training_pipeline() {
-  return {"simplify", "decompose", "simplify", "pad_conv", "legalize", "simplify(exact)", "dce"};
-}
-
 } // namespace trellis

@@ -80,10 +80,4 @@ void run_passes(GraphPtr &g, const std::vector<std::string> &list, const PassOpt
 /// How often each rewrite rule fired in this process, and which never did; a list that is timed prints it.
 std::string rule_report();
 
-/// From a model to primitives of the machine, ready for fusion. Where a gradient is wanted, the passes up to `grad` run
-/// before it is taken: a named op's own derivative is shorter than that of its parts.
-std::vector<std::string> inference_pipeline();
-/// For a graph that holds its gradient and update.
-std::vector<std::string> training_pipeline();
-
 } // namespace trellis
