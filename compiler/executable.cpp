@@ -35,7 +35,7 @@ std::shared_ptr<const Executable> Executable::compile(Program p, const Target &t
 }
 
 Executable::Executable(Program p, const Target &t, int threads) : program_(std::move(p)) {
-  ProgramObjects built = emit_program(program_, t, threads);
+  ProgramObjects built = emit_program(program_, t, threads, process_instrument());
   stats_ = built.stats;
   program_.kernels.clear();
   auto start = std::chrono::steady_clock::now();

@@ -18,8 +18,10 @@ public:
     int slots = kernel.slots();
     std::vector<llvm::Type *> types(size_t(slots), ptr);
     types.push_back(i64), types.push_back(i64);
-    auto *body = llvm::Function::Create(FunctionType::get(b.getVoidTy(), types, false), GlobalValue::InternalLinkage, symbol + ".body", module);
-    auto *entry = llvm::Function::Create(FunctionType::get(b.getVoidTy(), {ptr, i64, i64}, false), GlobalValue::ExternalLinkage, symbol, module);
+    auto *body = llvm::Function::Create(FunctionType::get(b.getVoidTy(), types, false),
+                                        GlobalValue::InternalLinkage, symbol + ".body", module);
+    auto *entry = llvm::Function::Create(FunctionType::get(b.getVoidTy(), {ptr, i64, i64}, false),
+                                         GlobalValue::ExternalLinkage, symbol, module);
     entry->setVisibility(GlobalValue::HiddenVisibility);
     for (llvm::Function *f : {body, entry}) {
       f->addFnAttr("target-cpu", target.cpu);
@@ -35,7 +37,8 @@ public:
 
     b.SetInsertPoint(BasicBlock::Create(module.getContext(), "", entry));
     std::vector<llvm::Value *> args;
-    for (int i = 0; i < slots; ++i) args.push_back(b.CreateLoad(ptr, b.CreateConstGEP1_64(ptr, entry->getArg(0), uint64_t(i))));
+    for (int i = 0; i < slots; ++i)
+      args.push_back(b.CreateLoad(ptr, b.CreateConstGEP1_64(ptr, entry->getArg(0), uint64_t(i))));
     args.push_back(entry->getArg(1)), args.push_back(entry->getArg(2));
     b.CreateCall(body, args);
     b.CreateRetVoid();
@@ -80,8 +83,10 @@ private:
           if (i) t = b.CreateUDiv(t, extent);
         }
         if (body) return stmts(*body);
-        if (nest.kind == Stmt::Kind::store) store(nest);
-        else loop(nest);
+        if (nest.kind == Stmt::Kind::store)
+          store(nest);
+        else
+          loop(nest);
       });
     }
   }
@@ -91,8 +96,10 @@ private:
     auto &c = module.getContext();
     auto *head = BasicBlock::Create(c, "loop", function), *exit = BasicBlock::Create(c, "exit", function);
     BasicBlock *before = b.GetInsertBlock();
-    if (may_skip) b.CreateCondBr(b.CreateICmpSLT(begin, end), head, exit);
-    else b.CreateBr(head);
+    if (may_skip)
+      b.CreateCondBr(b.CreateICmpSLT(begin, end), head, exit);
+    else
+      b.CreateBr(head);
     b.SetInsertPoint(head);
     PHINode *i = b.CreatePHI(b.getInt64Ty(), 2);
     i->addIncoming(begin, before);
@@ -105,8 +112,10 @@ private:
 
   void stmts(const std::vector<Stmt> &all) {
     for (const Stmt &s : all)
-      if (s.kind == Stmt::Kind::store) store(s);
-      else loop(s);
+      if (s.kind == Stmt::Kind::store)
+        store(s);
+      else
+        loop(s);
   }
 
   void loop(const Stmt &s) {
@@ -115,7 +124,10 @@ private:
     switch (s.loop) {
     case Stmt::Loop::serial:
     case Stmt::Loop::parallel: // below the leading ones
-      if (n == 1) { bind(s, b.getInt64(0), 0); return; }
+      if (n == 1) {
+        bind(s, b.getInt64(0), 0);
+        return;
+      }
       loop(b.getInt64(0), b.getInt64(uint64_t(n)), false, [&](llvm::Value *i) { bind(s, i, 0); });
       return;
     case Stmt::Loop::unroll:
@@ -126,7 +138,9 @@ private:
       if (s.unroll_chunks || chunks <= 1)
         for (int64_t c = 0; c < chunks; ++c) bind(s, b.getInt64(uint64_t(c * w)), int(w));
       else
-        loop(b.getInt64(0), b.getInt64(uint64_t(chunks)), false, [&](llvm::Value *i) { bind(s, b.CreateMul(i, b.getInt64(uint64_t(w)), "", true, true), int(w)); });
+        loop(b.getInt64(0), b.getInt64(uint64_t(chunks)), false, [&](llvm::Value *i) {
+          bind(s, b.CreateMul(i, b.getInt64(uint64_t(w)), "", true, true), int(w));
+        });
       if (n % w) bind(s, b.getInt64(uint64_t(chunks * w)), int(n % w));
       return;
     }
@@ -136,8 +150,11 @@ private:
   void bind(const Stmt &s, llvm::Value *base, int lanes) {
     env[s.var.id] = {base, lanes};
     int saved_var = vector_var, saved_lanes = vector_lanes;
-    if (lanes > 1) vector_var = s.var.id, vector_lanes = lanes;
-    else env[s.var.id].lanes = 0;
+    TRELLIS_CHECK(lanes <= 1 || vector_var < 0, "a vector loop stands inside another");
+    if (lanes > 1)
+      vector_var = s.var.id, vector_lanes = lanes;
+    else
+      env[s.var.id].lanes = 0;
     stmts(s.body);
     vector_var = saved_var, vector_lanes = saved_lanes;
   }
@@ -151,7 +168,7 @@ private:
       into = into ? b.CreateAnd(into, p.value) : p.value;
     }
     if (s.when) {
-      Lanes p = expr(s.when);
+      Lanes p = masked(scalar, mask, [&] { return expr(s.when); });
       auto *&into = p.vector ? mask : scalar;
       into = into ? b.CreateAnd(into, p.value) : p.value;
     }
@@ -163,7 +180,8 @@ private:
       b.SetInsertPoint(then);
       start_statement(); // nothing computed before the branch may be assumed after it
     }
-    Lanes v = expr(s.value);
+    if (mask) start_statement(); // what `when` loaded was under a weaker mask
+    Lanes v = masked(nullptr, mask, [&] { return expr(s.value); });
     store_to(s.buffer, s.index, s.dynamic, v, mask);
     if (join) {
       b.CreateBr(join);

@@ -1,5 +1,5 @@
-// Kernel trees as LLVM functions. The emitter follows the tree: every decision on order, tiles and vectors was taken
-// by the schedule; what it adds is instructions and addresses.
+// Kernel trees as LLVM functions. The emitter follows the tree: every decision on order, tiles and vectors
+// was taken by the schedule; what it adds is instructions and addresses.
 #pragma once
 #include "compiler/llvm/target.h"
 #include "compiler/loops/tree.h"

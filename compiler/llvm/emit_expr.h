@@ -11,7 +11,8 @@ namespace trellis {
 
 class ExprEmitter {
 public:
-  ExprEmitter(llvm::Module &m, const Kernel &k, const Target &t) : module(m), kernel(k), target(t), b(m.getContext()) {}
+  ExprEmitter(llvm::Module &m, const Kernel &k, const Target &t)
+      : module(m), kernel(k), target(t), b(m.getContext()) {}
 
 protected:
   /// A value at the current point: uniform, or with `vector_lanes` lanes.
@@ -36,10 +37,19 @@ protected:
 
   void declare_local(int buffer);
   /// Forgets what was computed: values are shared within one statement only.
-  void start_statement() { memo_.clear(); }
+  void start_statement() { memo_.clear(), order_.clear(); }
   Lanes expr(const Expr *e);
   /// i1, one a lane where it depends on the lane.
   Lanes guard(const IndexGuard &g);
+  /// `f` runs where loads may touch memory only under these masks (null: no further condition).
+  template <class F> Lanes masked(llvm::Value *scalar, llvm::Value *lane, F f) {
+    auto saved = std::pair(scalar_mask_, lane_mask_);
+    if (scalar) scalar_mask_ = scalar_mask_ ? b.CreateAnd(scalar_mask_, scalar) : scalar;
+    if (lane) lane_mask_ = lane_mask_ ? b.CreateAnd(lane_mask_, lane) : lane;
+    Lanes v = f();
+    std::tie(scalar_mask_, lane_mask_) = saved;
+    return v;
+  }
   void store_to(int buffer, const Index &index, const Expr *dynamic, Lanes v, llvm::Value *mask);
 
 private:
@@ -55,6 +65,10 @@ private:
   Address address(int buffer, const Index &index, const Expr *dynamic);
   Lanes load(const Expr *e);
   Lanes load_register(const Expr *e);
+  void store_register(int buffer, const Index &index, Lanes v, llvm::Value *mask);
+  llvm::Value *load_strided(llvm::Type *t, llvm::Value *first, int64_t stride);
+  llvm::Value *lane_indices(const Index &e);
+  llvm::Value *reversed(llvm::Value *v);
   Lanes combine_lanes(const Expr *e);
   Lanes guarded(const Expr *e);
   llvm::Value *splat(Lanes v);
@@ -64,6 +78,7 @@ private:
   int64_t constant_index(const Index &e);
 
   std::unordered_map<const Expr *, Lanes> memo_;
+  std::vector<const Expr *> order_; ///< keys of memo_ as they came
   std::map<std::pair<int, int64_t>, llvm::AllocaInst *> regs_;
   llvm::Value *scalar_mask_ = nullptr, *lane_mask_ = nullptr; ///< under which loads may touch memory
 };

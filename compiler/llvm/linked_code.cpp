@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <fmt/format.h>
 #include <llvm/ExecutionEngine/JITLink/JITLinkMemoryManager.h>
+#include <llvm/ExecutionEngine/Orc/ExecutionUtils.h>
 #include <llvm/ExecutionEngine/Orc/ExecutorProcessControl.h>
 #include <llvm/ExecutionEngine/Orc/ObjectLinkingLayer.h>
 
@@ -60,6 +61,12 @@ LinkedCode::LinkedCode(std::span<const std::string> objects,
   for (auto &[name, address] : library_functions()) add(name, address);
   for (auto &[name, address] : absolute) add(name, address);
   must(impl_->code->define(orc::absoluteSymbols(std::move(known))));
+#ifdef TRELLIS_ADDRESS_SANITIZER
+  auto checks = orc::DynamicLibrarySearchGenerator::GetForCurrentProcess(
+      '\0', [](const orc::SymbolStringPtr &name) { return (*name).starts_with("__asan_"); });
+  must(checks.takeError());
+  impl_->code->addGenerator(std::move(*checks));
+#endif
   for (const std::string &o : objects)
     must(impl_->layer->add(*impl_->code, MemoryBuffer::getMemBufferCopy(o)));
 }
@@ -67,7 +74,9 @@ LinkedCode::~LinkedCode() = default;
 LinkedCode::LinkedCode(LinkedCode &&) noexcept = default;
 
 void *LinkedCode::symbol(const std::string &name) const {
-  auto found = impl_->session->lookup({impl_->code}, name);
+  auto order = orc::makeJITDylibSearchOrder({impl_->code},
+                                            orc::JITDylibLookupFlags::MatchAllSymbols); // hidden ones too
+  auto found = impl_->session->lookup(order, impl_->session->intern(name));
   must(found.takeError());
   return found->getAddress().toPtr<void *>();
 }

@@ -24,25 +24,25 @@ double ms_since(Clock::time_point start) {
 }
 
 // Kernels of one module. A module costs its share of pass set-up and linking, a large one hinders balance.
-constexpr size_t kKernelsPerModule = 1;
+constexpr size_t kKernelsPerModule = 4;
 
 /// What to emit under which name, decided before any thread starts.
 struct Plan {
-  std::vector<int> distinct;        ///< kernel numbers
-  std::vector<std::string> symbols; ///< of every kernel; equal kernels share one
+  std::vector<int> distinct;       ///< kernel numbers
+  std::vector<KernelCode> kernels; ///< of every kernel; equal kernels share a symbol
 
   explicit Plan(const Program &p) {
-    std::vector<int> same = equal_kernels(p.kernels);
+    std::vector<SharedKernel> shared = share_kernels(p.kernels);
     std::unordered_set<std::string> taken;
     for (size_t i = 0; i < p.kernels.size(); ++i) {
-      if (same[i] != int(i)) {
-        symbols.push_back(symbols[size_t(same[i])]);
+      if (shared[i].kernel != int(i)) {
+        kernels.push_back({kernels[size_t(shared[i].kernel)].symbol, std::move(shared[i].args)});
         continue;
       }
       std::string base = fmt::format("{}.{}", c_identifier(p.name), p.kernels[i].name), symbol = base;
       for (int n = 2; !taken.insert(symbol).second; ++n) symbol = fmt::format("{}.{}", base, n);
       distinct.push_back(int(i));
-      symbols.push_back(symbol);
+      kernels.push_back({symbol, std::move(shared[i].args)});
     }
   }
 };
@@ -71,8 +71,8 @@ int64_t code_bytes(const std::string &object) {
 /// threads, name the results.
 class Worker {
 public:
-  Worker(const Program &p, const Target &t, const Plan &plan)
-      : p_(p), t_(t), plan_(plan), machine_(make_machine(t)) {}
+  Worker(const Program &p, const Target &t, const Plan &plan, Instrument instrument)
+      : p_(p), t_(t), plan_(plan), instrument_(instrument), machine_(make_machine(t)) {}
 
   std::string kernels(size_t module) {
     auto start = Clock::now();
@@ -81,7 +81,7 @@ public:
            last = std::min(first + kKernelsPerModule, plan_.distinct.size());
     for (size_t i = first; i < last; ++i) {
       size_t k = size_t(plan_.distinct[i]);
-      emit_kernel(*m, p_.kernels[k], t_, plan_.symbols[k]);
+      emit_kernel(*m, p_.kernels[k], t_, plan_.kernels[k].symbol);
     }
     stats.emit_ms += ms_since(start);
     return object(std::move(m));
@@ -91,7 +91,7 @@ public:
     auto m = new_module(context_, p_.name, *machine_);
     std::vector<std::string> constants;
     for (size_t i = 0; i < p_.constants.size(); ++i) constants.push_back(constant_symbol(p_, int(i)));
-    emit_table(*m, p_, program_symbol(p_), plan_.symbols, constants);
+    emit_table(*m, p_, program_symbol(p_), plan_.kernels, constants);
     return make_object(*m, *machine_);
   }
 
@@ -101,6 +101,7 @@ private:
   std::string object(std::unique_ptr<llvm::Module> m) {
     auto start = Clock::now();
     optimize(*m, *machine_);
+    if (instrument_ == Instrument::addresses) check_addresses(*m);
     stats.optimize_ms += ms_since(start);
     start = Clock::now();
     std::string bytes = make_object(*m, *machine_);
@@ -112,6 +113,7 @@ private:
   const Program &p_;
   const Target &t_;
   const Plan &plan_;
+  Instrument instrument_;
   std::unique_ptr<llvm::TargetMachine> machine_;
   llvm::LLVMContext context_;
 };
@@ -132,7 +134,15 @@ std::string initial_symbol(const Program &p, int state) {
   return fmt::format("{}.initial.{}", c_identifier(p.name), state);
 }
 
-ProgramObjects emit_program(const Program &p, const Target &t, int threads) {
+Instrument process_instrument() {
+#ifdef TRELLIS_ADDRESS_SANITIZER
+  return Instrument::addresses;
+#else
+  return Instrument::none;
+#endif
+}
+
+ProgramObjects emit_program(const Program &p, const Target &t, int threads, Instrument instrument) {
   auto start = Clock::now();
   Plan plan(p);
   size_t modules = (plan.distinct.size() + kKernelsPerModule - 1) / kKernelsPerModule;
@@ -143,7 +153,7 @@ ProgramObjects emit_program(const Program &p, const Target &t, int threads) {
   std::vector<CompileStats> stats(workers);
   std::atomic<size_t> next = 0;
   auto work = [&](size_t w) {
-    Worker worker(p, t, plan);
+    Worker worker(p, t, plan, instrument);
     for (size_t i; (i = next.fetch_add(1)) < out.objects.size();) try {
         out.objects[i] = i < modules ? worker.kernels(i) : worker.table();
       } catch (...) { failures[i] = std::current_exception(); }
@@ -183,7 +193,7 @@ std::string program_text(const Program &p, const Target &t, CodeText kind) {
   auto machine = make_machine(t);
   llvm::LLVMContext context;
   auto m = new_module(context, p.name, *machine);
-  for (int k : plan.distinct) emit_kernel(*m, p.kernels[size_t(k)], t, plan.symbols[size_t(k)]);
+  for (int k : plan.distinct) emit_kernel(*m, p.kernels[size_t(k)], t, plan.kernels[size_t(k)].symbol);
   if (kind != CodeText::llvm) optimize(*m, *machine);
   if (kind == CodeText::assembly) return make_assembly(*m, *machine);
   std::string text;

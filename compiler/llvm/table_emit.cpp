@@ -26,15 +26,15 @@ public:
       : m_(m), p_(p), c_(m.getContext()), i32_(IntegerType::getInt32Ty(c_)),
         i64_(IntegerType::getInt64Ty(c_)), ptr_(PointerType::getUnqual(c_)) {}
 
-  GlobalVariable *run(const std::string &symbol, const std::vector<std::string> &kernels,
+  GlobalVariable *run(const std::string &symbol, const std::vector<KernelCode> &kernels,
                       const std::vector<std::string> &constants) {
     std::vector<Constant *> data;
     for (const std::string &s : constants)
       data.push_back(external(s, ArrayType::get(IntegerType::getInt8Ty(c_), 0)));
     auto *kernel_type = FunctionType::get(llvm::Type::getVoidTy(c_), {ptr_, i64_, i64_}, false);
     std::vector<Constant *> functions;
-    for (const std::string &s : kernels) {
-      auto *f = cast<llvm::Function>(m_.getOrInsertFunction(s, kernel_type).getCallee());
+    for (const KernelCode &k : kernels) {
+      auto *f = cast<llvm::Function>(m_.getOrInsertFunction(k.symbol, kernel_type).getCallee());
       f->setVisibility(GlobalValue::HiddenVisibility);
       functions.push_back(f);
     }
@@ -43,7 +43,7 @@ public:
       slots.push_back(record(sizeof(trellis_slot), {int32(int(s.kind)), int32(s.index), int64(s.offset)}));
     for (const ProgramCall &call : p_.calls) {
       std::vector<Constant *> args;
-      for (int a : call.args) args.push_back(int32(a));
+      for (int a : kernels[size_t(call.kernel)].args) args.push_back(int32(call.args[size_t(a)]));
       calls.push_back(
           record(sizeof(trellis_call),
                  {functions[size_t(call.kernel)], string(call.name), array(args), int32(int64_t(args.size())),
@@ -127,7 +127,7 @@ private:
 } // namespace
 
 GlobalVariable *emit_table(llvm::Module &m, const Program &p, const std::string &symbol,
-                           const std::vector<std::string> &kernels,
+                           const std::vector<KernelCode> &kernels,
                            const std::vector<std::string> &constants) {
   return TableEmitter(m, p).run(symbol, kernels, constants);
 }

@@ -5,10 +5,16 @@
 
 namespace trellis {
 
-/// Adds the constant `trellis_program` named `symbol`. `kernels` holds the symbol of each kernel; `constants`
-/// that of each constant's bytes.
+/// The code of a kernel.
+struct KernelCode {
+  std::string symbol;
+  std::vector<int> args; ///< which of the kernel's slots each argument of the code is
+};
+
+/// Adds the constant `trellis_program` named `symbol`. `kernels` holds the code of each kernel; `constants`
+/// the symbol of each constant's bytes.
 llvm::GlobalVariable *emit_table(llvm::Module &m, const Program &p, const std::string &symbol,
-                                 const std::vector<std::string> &kernels,
+                                 const std::vector<KernelCode> &kernels,
                                  const std::vector<std::string> &constants);
 
 } // namespace trellis

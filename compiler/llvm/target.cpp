@@ -13,8 +13,10 @@ namespace trellis {
 static void initialize() {
   static std::once_flag once;
   std::call_once(once, [] {
-    LLVMInitializeX86TargetInfo(), LLVMInitializeX86Target(), LLVMInitializeX86TargetMC(), LLVMInitializeX86AsmPrinter(), LLVMInitializeX86AsmParser();
-    LLVMInitializeAArch64TargetInfo(), LLVMInitializeAArch64Target(), LLVMInitializeAArch64TargetMC(), LLVMInitializeAArch64AsmPrinter(), LLVMInitializeAArch64AsmParser();
+    LLVMInitializeX86TargetInfo(), LLVMInitializeX86Target(), LLVMInitializeX86TargetMC(),
+        LLVMInitializeX86AsmPrinter(), LLVMInitializeX86AsmParser();
+    LLVMInitializeAArch64TargetInfo(), LLVMInitializeAArch64Target(), LLVMInitializeAArch64TargetMC(),
+        LLVMInitializeAArch64AsmPrinter(), LLVMInitializeAArch64AsmParser();
   });
 }
 
@@ -24,23 +26,42 @@ static Target x86(std::string cpu) {
   return t;
 }
 
-static Target with_avx2(Target t) { t.vector_bytes = 32, t.fma = true; return t; }
-static Target with_avx512(Target t) { t.vector_bytes = 64, t.fma = true, t.registers = 32; return t; }
+static Target with_avx2(Target t) {
+  t.vector_bytes = 32, t.fma = true;
+  return t;
+}
+static Target with_avx512(Target t) {
+  t.vector_bytes = 64, t.fma = true, t.registers = 32;
+  return t;
+}
 
 Target make_target(const std::string &name) {
   Target t;
-  if (name == "x86-64") t = x86("x86-64");
-  else if (name == "x86-64-v3") t = with_avx2(x86("x86-64-v3"));
-  else if (name == "x86-64-v4") t = with_avx512(x86("x86-64-v4"));
-  else if (name == "aarch64") t.triple = "aarch64-unknown-linux-gnu", t.cpu = "generic", t.fma = true, t.registers = 32;
+  if (name == "x86-64")
+    t = x86("x86-64"), t.rounds = t.halves = false;
+  else if (name == "x86-64-v3")
+    t = with_avx2(x86("x86-64-v3"));
+  else if (name == "x86-64-v4")
+    t = with_avx512(x86("x86-64-v4"));
+  else if (name == "aarch64")
+    t.triple = "aarch64-unknown-linux-gnu", t.cpu = "generic", t.fma = true, t.registers = 32;
   else if (name == "host") {
     t.triple = llvm::sys::getDefaultTargetTriple(), t.cpu = llvm::sys::getHostCPUName().str();
     auto features = llvm::sys::getHostCPUFeatures();
-    for (auto &f : features) t.features += (t.features.empty() ? "" : ",") + std::string(f.second ? "+" : "-") + f.first().str();
-    if (features.lookup("avx512f") && features.lookup("avx512vl") && features.lookup("avx512bw") && features.lookup("avx512dq")) t = with_avx512(t);
-    else if (features.lookup("avx2") && features.lookup("fma")) t = with_avx2(t);
-    else if (t.triple.rfind("aarch64", 0) == 0) t.fma = true, t.registers = 32;
-  } else throw CompileError(fmt::format("unknown target '{}': give host, x86-64, x86-64-v3, x86-64-v4 or aarch64", name));
+    for (auto &f : features)
+      t.features += (t.features.empty() ? "" : ",") + std::string(f.second ? "+" : "-") + f.first().str();
+    if (features.lookup("avx512f") && features.lookup("avx512vl") && features.lookup("avx512bw") &&
+        features.lookup("avx512dq"))
+      t = with_avx512(t);
+    else if (features.lookup("avx2") && features.lookup("fma"))
+      t = with_avx2(t);
+    else if (t.triple.rfind("aarch64", 0) == 0)
+      t.fma = true, t.registers = 32;
+    if (t.triple.rfind("x86_64", 0) == 0)
+      t.rounds = features.lookup("sse4.1"), t.halves = features.lookup("f16c");
+  } else
+    throw CompileError(
+        fmt::format("unknown target '{}': give host, x86-64, x86-64-v3, x86-64-v4 or aarch64", name));
   t.name = name;
   return t;
 }
@@ -52,7 +73,8 @@ std::unique_ptr<llvm::TargetMachine> make_machine(const Target &t) {
   if (!target) throw CompileError(fmt::format("target '{}': {}", t.triple, error));
   llvm::TargetOptions options;
   return std::unique_ptr<llvm::TargetMachine>(
-      target->createTargetMachine(t.triple, t.cpu, t.features, options, llvm::Reloc::PIC_, llvm::CodeModel::Small, llvm::CodeGenOptLevel::Default));
+      target->createTargetMachine(t.triple, t.cpu, t.features, options, llvm::Reloc::PIC_,
+                                  llvm::CodeModel::Small, llvm::CodeGenOptLevel::Default));
 }
 
 } // namespace trellis
