@@ -6,7 +6,7 @@ namespace trellis {
 
 std::vector<std::string> lowering_passes(const Target &t) {
   std::string legalize = t.fma ? "legalize" : "legalize(no_fma, no_rounding, no_half)";
-  return {"simplify", "decompose", "simplify", "fold", "pad_conv", legalize, "simplify(exact)", "fold", "dce"};
+  return {"raise", "decompose", "simplify", "pad_conv", legalize, "simplify(exact)", "dce"};
 }
 
 GraphPtr legal_graph(const Graph &g, const CompileOptions &options) {
