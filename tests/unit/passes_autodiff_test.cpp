@@ -1,4 +1,5 @@
 #include "ir/build.h"
+#include "ir/eval.h"
 #include "ir/vjp.h"
 #include "passes/autodiff.h"
 #include "passes/pass.h"
@@ -73,6 +74,29 @@ TEST(Autodiff, JvpHoldsNoSeed) {
   g.outputs.push_back({"along", along});
   EXPECT_EQ(along.type(), x.type());
   for (const Node *n : g.reachable()) EXPECT_TRUE(n->op != Op::input || n == x.node || n == t.node);
+}
+
+// f(x) = sum(exp(a x) / (1 + x^2)) for fixed a: derivatives along t by central differences.
+TEST(Autodiff, DirectionalAndSecondDerivatives) {
+  Graph g;
+  Type type{DType::f64, {3}};
+  Value x = g.input("x", type), t = g.input("t", type);
+  Value y = exp(x * 0.7) / (x * x + 1.0), f = sum(y * y);
+  g.outputs = {
+      {"y", y}, {"gradient", gradients(f, {x})[0]}, {"jvp", jvp(y, {x}, {t})}, {"hvp", hvp(f, {x}, {t})[0]}};
+  std::vector<double> at{0.3, -1.2, 2.1}, along{1.5, -0.25, 0.5};
+  auto run = [&](double step) {
+    std::vector<double> moved;
+    for (size_t i = 0; i < 3; ++i) moved.push_back(at[i] + step * along[i]);
+    return evaluate(g, {{"x", Tensor::of<double>(DType::f64, {3}, moved)},
+                        {"t", Tensor::of<double>(DType::f64, {3}, along)}});
+  };
+  const double h = 1e-5;
+  std::vector<Tensor> here = run(0), up = run(h), down = run(-h);
+  for (int64_t i = 0; i < 3; ++i) {
+    EXPECT_NEAR(here[2].get(i), (up[0].get(i) - down[0].get(i)) / (2 * h), 1e-8);
+    EXPECT_NEAR(here[3].get(i), (up[1].get(i) - down[1].get(i)) / (2 * h), 1e-8);
+  }
 }
 
 TEST(Autodiff, GradPassNamesItsOutputs) {
