@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
+#include <filesystem>
 #include <fmt/format.h>
 #include <pthread.h>
 #include <sys/stat.h>
@@ -66,7 +67,8 @@ void AtomicFile::discard() noexcept {
   if (fd_ >= 0) ::close(fd_);
   fd_ = -1;
   if (!temporary_.empty()) ::unlink(temporary_.c_str());
-  temporary_.clear();
+  if (!tool_file_.empty()) ::unlink(tool_file_.c_str());
+  temporary_.clear(), tool_file_.clear();
 }
 
 void AtomicFile::fail(std::string_view action, int error) const {
@@ -87,14 +89,22 @@ void AtomicFile::write(const void *from, size_t bytes) {
 }
 
 const std::string &AtomicFile::path_for_tool() {
-  ::close(fd_);
-  fd_ = -1;
-  return temporary_.empty() ? path_ : temporary_;
+  if (!temporary_.empty()) {
+    ::close(fd_);
+    fd_ = -1;
+    return temporary_;
+  }
+  std::string name = (std::filesystem::temp_directory_path() / "trellis-XXXXXX").string();
+  int made = ::mkostemp(name.data(), O_CLOEXEC);
+  if (made < 0) fail("create a temporary file", errno);
+  ::close(made);
+  return tool_file_ = name;
 }
 
 void AtomicFile::commit() {
   if (temporary_.empty()) {
     if (fd_ < 0) return;
+    if (!tool_file_.empty()) write(InputFile(tool_file_).read_all());
     int closed = ::close(fd_);
     fd_ = -1;
     if (closed < 0) fail("write", errno);

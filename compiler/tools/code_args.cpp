@@ -2,6 +2,7 @@
 #include "compiler/frontend/init.h"
 #include "compiler/frontend/state.h"
 #include <fmt/format.h>
+#include <thread>
 
 namespace trellis {
 
@@ -12,7 +13,7 @@ void CodeArgs::declare_target(CLI::App &app) {
 }
 
 void CodeArgs::declare_threads(CLI::App &app) {
-  app.add_option("--threads", threads_, "threads that compile and run; results do not depend on them")
+  app.add_option("--threads", threads_, "threads that run it; results do not depend on them")
       ->type_name("NUMBER")
       ->capture_default_str();
 }
@@ -30,7 +31,8 @@ int CodeArgs::threads() const {
 
 CompileOptions CodeArgs::options() const {
   CompileOptions o;
-  o.target = target_, o.threads = threads();
+  // Compiling uses what there is: code does not depend on it.
+  o.target = target_, o.threads = std::max(threads(), int(std::thread::hardware_concurrency()));
   return o;
 }
 

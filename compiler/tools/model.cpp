@@ -5,6 +5,7 @@
 #include "ir/literal.h"
 #include "ir/print.h"
 #include "ir/verify.h"
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -68,7 +69,21 @@ void resolve_dims(std::unique_ptr<Graph> &g, Bindings given, const std::map<std:
     if (!fresh && it->second != n)
       throw CompileError(fmt::format("dim '{}' is {} by --dim, but {} by the inputs", name, it->second, n));
   }
-  if (given.empty() && symbols(*g).empty()) return;
+  std::vector<std::string> open = symbols(*g);
+  if (given.empty() && open.empty()) return;
+  bool known = std::all_of(given.begin(), given.end(), [&](const auto &d) {
+    return std::find(open.begin(), open.end(), d.first) != open.end();
+  }); // bind_dims says which one is not
+  for (const std::string &name : open) {
+    if (given.count(name) || !known) continue;
+    Location where; // of the first input that has it
+    for (Value v : g->inputs())
+      for (Dim d : v.shape())
+        if (!where.known() && d.is_symbol() && d.str() == name) where = v.node->loc;
+    throw CompileError(
+        where, fmt::format("dim '{}' of graph @{} has no number: give --dim {}=8, or an input that has it",
+                           name, g->name, name));
+  }
   g = bind_dims(*g, given);
 }
 
