@@ -83,10 +83,7 @@ private:
           if (i) t = b.CreateUDiv(t, extent);
         }
         if (body) return stmts(*body);
-        if (nest.kind == Stmt::Kind::store)
-          store(nest);
-        else
-          loop(nest);
+        stmt(nest);
       });
     }
   }
@@ -111,11 +108,14 @@ private:
   }
 
   void stmts(const std::vector<Stmt> &all) {
-    for (const Stmt &s : all)
-      if (s.kind == Stmt::Kind::store)
-        store(s);
-      else
-        loop(s);
+    for (const Stmt &s : all) stmt(s);
+  }
+  void stmt(const Stmt &s) {
+    switch (s.kind) {
+    case Stmt::Kind::loop: return loop(s);
+    case Stmt::Kind::store: return store(s);
+    case Stmt::Kind::transpose: return transpose_registers(s.buffer);
+    }
   }
 
   void loop(const Stmt &s) {

@@ -1,4 +1,5 @@
 #include "compiler/llvm/emit_expr.h"
+#include "compiler/llvm/transpose.h"
 #include "ir/diag.h"
 #include <fmt/format.h>
 
@@ -237,6 +238,19 @@ void ExprEmitter::store_register(int buffer, const Index &index, Lanes v, llvm::
     value = b.CreateSelect(mask, value, b.CreateShuffleVector(before, part));
   }
   b.CreateStore(b.CreateShuffleVector(before, b.CreateShuffleVector(value, wide), blend), a);
+}
+
+void ExprEmitter::transpose_registers(int buffer) {
+  const Buffer &buf = kernel.buffers[size_t(buffer)];
+  int64_t n = buf.lanes;
+  TRELLIS_CHECK(buf.size == n * n, "registers that are turned make a square");
+  std::vector<llvm::Value *> rows;
+  for (int64_t i = 0; i < n; ++i) {
+    AllocaInst *a = reg(buffer, i);
+    rows.push_back(b.CreateLoad(a->getAllocatedType(), a));
+  }
+  transpose(b, rows);
+  for (int64_t i = 0; i < n; ++i) b.CreateStore(rows[size_t(i)], reg(buffer, i));
 }
 
 llvm::Value *ExprEmitter::reversed(llvm::Value *v) {

@@ -50,6 +50,7 @@ protected:
     std::tie(scalar_mask_, lane_mask_) = saved;
     return v;
   }
+  void transpose_registers(int buffer);
   void store_to(int buffer, const Index &index, const Expr *dynamic, Lanes v, llvm::Value *mask);
 
 private:

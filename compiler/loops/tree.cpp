@@ -108,6 +108,11 @@ Stmt make_store(int buffer, Index index, const Expr *value) {
   s.kind = Stmt::Kind::store, s.buffer = buffer, s.index = std::move(index), s.value = value;
   return s;
 }
+Stmt make_transpose(int buffer) {
+  Stmt s;
+  s.kind = Stmt::Kind::transpose, s.buffer = buffer;
+  return s;
+}
 
 namespace {
 struct Printer {
@@ -168,6 +173,8 @@ struct Printer {
       if (s.kind == Stmt::Kind::loop) {
         out += fmt::format("{}{} i{} < {}{}:\n", pad, kLoops[int(s.loop)], s.var.id, s.var.extent, s.loop == Stmt::Loop::vector ? fmt::format(" by {}{}", s.lanes, s.unroll_chunks ? " unrolled" : "") : "");
         stmts(s.body, depth + 1);
+      } else if (s.kind == Stmt::Kind::transpose) {
+        out += fmt::format("{}transpose {}\n", pad, k.buffers[size_t(s.buffer)].name);
       } else {
         uses.clear(), temporaries.clear();
         for (const Expr *e : {s.value, s.dynamic, s.when}) count(e);

@@ -59,7 +59,11 @@ struct Expr {
 };
 
 struct Stmt {
-  enum class Kind : uint8_t { loop, store } kind = Kind::store;
+  enum class Kind : uint8_t {
+    loop,
+    store,
+    transpose ///< of a reg buffer of n registers of n lanes: element [n i + j] becomes [n j + i]
+  } kind = Kind::store;
   enum class Loop : uint8_t {
     serial,
     parallel, ///< outermost only; iterations are independent
@@ -112,6 +116,7 @@ int64_t parallel_trip(const Stmt &nest);
 
 Stmt make_loop(Stmt::Loop kind, IndexVar var, std::vector<Stmt> body, int lanes = 1, bool unroll_chunks = false);
 Stmt make_store(int buffer, Index index, const Expr *value);
+Stmt make_transpose(int buffer);
 
 /// The kernel as text: the last dump before LLVM.
 std::string print(const Kernel &k);

@@ -62,6 +62,7 @@ TEST_P(Pointwise, CompiledIsInterpreted) {
   for (DType t : {DType::f32, DType::f64, DType::f16, DType::bf16, DType::i8, DType::i32, DType::i64, DType::u8, DType::u32, DType::u64, DType::boolean}) {
     Graph g;
     std::vector<Tensor> inputs;
+    bool defined = true;
     for (int64_t n : {1, 3, 7, 17, 65}) {
       std::string suffix = std::to_string(n);
       Values operands;
@@ -74,10 +75,11 @@ TEST_P(Pointwise, CompiledIsInterpreted) {
       Value y;
       try {
         y = g.make(GetParam(), operands);
-      } catch (const CompileError &) { return; } // not defined for this dtype
+      } catch (const CompileError &) { defined = false; break; }
       g.outputs.push_back({"y" + suffix, y});
       inputs.insert(inputs.end(), data.begin(), data.end());
     }
+    if (!defined) continue;
     std::vector<Tensor> want = evaluate(g, inputs);
     std::vector<Tensor> got = Session(compile(g)).run(inputs);
     bool exact = row.kind == OpKind::elementwise && row.eval.i;

@@ -189,6 +189,29 @@ TEST(Emit, RegistersAndLanes) {
         }
 }
 
+TEST(Emit, TransposesRegisters) {
+  for (const std::string &target : kRunnable)
+    for (DType t : {DType::f32, DType::f64, DType::i8, DType::i16, DType::f16})
+      for (int n : {1, 2, 4, 8, 16}) {
+        Kernel k;
+        std::vector<Stmt> body;
+        int in = slot(k, t, n * n), out = slot(k, t, n * n);
+        int square = k.add_buffer({"square", t, Space::reg, n * n, n});
+        IndexVar i = k.var(n * n), o = k.var(n * n);
+        body.push_back(make_loop(L::vector, i, one(make_store(square, i, k.load(in, i))), n, true));
+        body.push_back(make_transpose(square));
+        body.push_back(make_loop(L::vector, o, one(make_store(out, o, k.load(square, o))), n, true));
+        Tensor x = samples(t, n * n, 3), got(t, {n * n}), want(t, {n * n});
+        k.body = in_order(k, std::move(body));
+        Kernels(target).run(std::move(k), {&x, &got});
+        for (int r = 0; r < n; ++r)
+          for (int c = 0; c < n; ++c)
+            std::memcpy(want.data() + (c * n + r) * size_of(t), x.data() + (r * n + c) * size_of(t),
+                        size_t(size_of(t)));
+        expect_same(got, want, fmt::format("{} {} x {} on {}", name(t), n, n, target));
+      }
+}
+
 // A register of 8 lanes written by a loop whose last chunk is 1 to 7 lanes wide, and under a mask.
 TEST(Emit, RegistersWrittenInPart) {
   for (const std::string &target : kRunnable)
