@@ -16,6 +16,12 @@ static double monotonic() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
+// What is shown is lost where it cannot be written: the work goes on.
+static void show(std::FILE *out, std::string_view text) {
+  std::fwrite(text.data(), 1, text.size(), out);
+  std::fflush(out);
+}
+
 static bool is_terminal(std::FILE *out) {
   const char *term = std::getenv("TERM");
   return ::isatty(::fileno(out)) && term && std::strcmp(term, "dumb") != 0;
@@ -36,9 +42,7 @@ Progress::Progress(Options options)
 }
 
 Progress::~Progress() {
-  if (!drawn_) return;
-  std::fputc('\n', options_.out);
-  std::fflush(options_.out);
+  if (drawn_) show(options_.out, "\n");
 }
 
 int Progress::width() const {
@@ -91,21 +95,19 @@ void Progress::redraw(double now) {
     bar.resize(size_t(inner), ' ');
     bar = "[" + bar + "] ";
   }
-  fmt::print(options_.out, "\r{}{}{}\x1b[K", head, bar, tail);
-  std::fflush(options_.out);
+  show(options_.out, fmt::format("\r{}{}{}\x1b[K", head, bar, tail));
   drawn_ = true;
   last_draw_ = now;
 }
 
 void Progress::clear() {
-  if (drawn_) fmt::print(options_.out, "\r\x1b[K");
+  if (drawn_) show(options_.out, "\r\x1b[K");
   drawn_ = false;
 }
 
 void Progress::message(std::string_view line) {
   clear();
-  fmt::print(options_.out, "{}\n", line);
-  std::fflush(options_.out);
+  show(options_.out, fmt::format("{}\n", line));
 }
 
 void Progress::end_epoch(std::string_view extra) {

@@ -7,7 +7,9 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <fcntl.h>
 #include <new>
+#include <unistd.h>
 
 using namespace trellis;
 
@@ -16,7 +18,15 @@ void trellis::write_out(std::string_view text) {
     throw CompileError(std::string("standard output: ") + std::strerror(errno));
 }
 
+// A standard stream that the caller closed would become the first file that is opened, and a message end up
+// in a checkpoint. These ones stay closed to reads and writes as meant: both fail.
+static void occupy_standard_streams() {
+  for (int fd = 0; fd < 3; ++fd)
+    if (::fcntl(fd, F_GETFD) < 0) (void)!::open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
+}
+
 int main(int argc, char **argv) {
+  occupy_standard_streams();
   Driver d;
   d.app.set_version_flag("--version", "trellis " TRELLIS_VERSION);
   d.app.require_subcommand(1);

@@ -8,6 +8,7 @@
 #include "compiler/tools/training_data.h"
 #include "compiler/tools/training_programs.h"
 #include "compiler/tools/verbs.h"
+#include <cstdio>
 #include <fmt/format.h>
 #include <memory>
 
@@ -102,7 +103,8 @@ void train(const TrainOptions &o) {
   at.scaling = data.scaling;
   require_whole(data.test, programs.fixed_batch(), o.data);
   fit(data.train, in), fit(data.test, in);
-  for (const std::string &note : data.train.notes) fmt::print(stderr, "{}: {}\n", o.data, note);
+  for (const std::string &note : data.train.notes)
+    std::fprintf(stderr, "%s: %s\n", o.data.c_str(), note.c_str());
 
   bool short_batch = !programs.fixed_batch();
   int64_t steps = short_batch ? (data.train.size() + at.batch - 1) / at.batch : data.train.size() / at.batch;
