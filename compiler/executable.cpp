@@ -35,6 +35,7 @@ std::shared_ptr<const Executable> Executable::compile(Program p, const Target &t
 }
 
 Executable::Executable(Program p, const Target &t, int threads) : program_(std::move(p)) {
+  require_runs_here(t);
   ProgramObjects built = emit_program(program_, t, threads, process_instrument());
   stats_ = built.stats;
   program_.kernels.clear();

@@ -6,7 +6,9 @@
 #include <llvm/Support/TargetSelect.h>
 #include <llvm/Target/TargetMachine.h>
 #include <llvm/TargetParser/Host.h>
+#include <llvm/TargetParser/Triple.h>
 #include <mutex>
+#include <utility>
 
 namespace trellis {
 
@@ -64,6 +66,33 @@ Target make_target(const std::string &name) {
         fmt::format("unknown target '{}': give host, x86-64, x86-64-v3, x86-64-v4 or aarch64", name));
   t.name = name;
   return t;
+}
+
+void require_runs_here(const Target &t) {
+  if (t.name == "host") return;
+  auto features = llvm::sys::getHostCPUFeatures();
+  std::string missing;
+  if (llvm::Triple(t.triple).getArch() != llvm::Triple(llvm::sys::getDefaultTargetTriple()).getArch())
+    missing = "is of another architecture";
+  for (auto [vector_bytes, name] : {std::pair(32, "avx2"),
+                                    {32, "fma"},
+                                    {32, "bmi"},
+                                    {32, "bmi2"},
+                                    {32, "f16c"},
+                                    {32, "lzcnt"},
+                                    {32, "movbe"},
+                                    {64, "avx512f"},
+                                    {64, "avx512bw"},
+                                    {64, "avx512cd"},
+                                    {64, "avx512dq"},
+                                    {64, "avx512vl"}})
+    if (missing.empty() && t.vector_bytes >= vector_bytes && !features.lookup(name))
+      missing = fmt::format("has no {}", name);
+  if (!missing.empty())
+    throw CompileError(
+        fmt::format("target '{}': this machine {} and cannot run its code; leave --target out, "
+                    "or use `compile` to make files for it",
+                    t.name, missing));
 }
 
 std::unique_ptr<llvm::TargetMachine> make_machine(const Target &t) {
