@@ -5,6 +5,7 @@
 #include "passes/autodiff.h"
 #include "passes/pass.h"
 #include <fmt/format.h>
+#include <utility>
 
 namespace trellis {
 
@@ -12,7 +13,7 @@ namespace {
 
 struct Loss {
   Value loss, logits, target; ///< logits and target are null where they are not known
-  bool classes = false;       ///< logits are those of a cross-entropy
+  bool classes = false;       ///< logits are those of a cross-entropy, else what is compared with the target
 };
 
 std::string output_list(const Graph &g) {
@@ -22,10 +23,10 @@ std::string output_list(const Graph &g) {
   return out.empty() ? "none" : out;
 }
 
-// The cross-entropy that the loss is, or is a scaled or reduced form of: it says what the logits are.
-const Node *cross_entropy_behind(Value loss) {
+// The op of a loss that the value is, or is a scaled or reduced form of: it says what is compared with what.
+const Node *loss_op_behind(Value loss) {
   for (const Node *n = loss.node; n; n = n->operands.empty() ? nullptr : n->operands[0].node)
-    if (n->op == Op::cross_entropy)
+    if (n->op == Op::cross_entropy || n->op == Op::mse || n->op == Op::bce_with_logits)
       return n;
     else if (n->op != Op::reduce && n->op != Op::mul && n->op != Op::div && n->op != Op::cast &&
              n->op != Op::reshape)
@@ -46,9 +47,12 @@ Loss own_loss(const Graph &g) {
       out.loss = o.value;
     }
   if (!out.loss) return out;
-  if (const Node *n = cross_entropy_behind(out.loss)) {
+  if (const Node *n = loss_op_behind(out.loss)) {
     out.logits = n->operands[0], out.target = n->operands[1];
-    out.classes = true;
+    out.classes = n->op == Op::cross_entropy;
+    // A squared difference has no order of its own.
+    auto is_data = [](Value v) { return v.node->op == Op::input && role_of(v) == "data"; };
+    if (n->op == Op::mse && is_data(out.logits) && !is_data(out.target)) std::swap(out.logits, out.target);
   }
   return out;
 }
@@ -135,7 +139,7 @@ std::unique_ptr<Graph> make_inference_graph(const Graph &original) {
   const Graph &model = *used;
   std::vector<NamedValue> outputs = model.outputs;
   if (outputs.size() == 1)
-    if (Loss l = own_loss(model); l.logits) outputs = {{"logits", l.logits}};
+    if (Loss l = own_loss(model); l.logits) outputs = {{l.classes ? "logits" : "prediction", l.logits}};
   auto g = std::make_unique<Graph>(model.name);
   g->location = model.location;
   std::vector<bool> needed(model.node_count());

@@ -36,8 +36,9 @@ std::unique_ptr<Graph> make_training_graph(const Graph &model, const TrainingOpt
 /// state.
 std::unique_ptr<Graph> make_evaluation_graph(const Graph &model, const LossOptions &options);
 
-/// The model for prediction: where its only output is a loss, what the loss is made of ("logits"), without
-/// the target input; else as it is. Updates and what only they need are left out.
+/// The model for prediction: where its only output is a loss, what the loss is made of, without the target
+/// input: "logits" of a cross-entropy, the "prediction" of mse and bce_with_logits. Else as it is. Updates and
+/// what only they need are left out.
 std::unique_ptr<Graph> make_inference_graph(const Graph &model);
 
 } // namespace trellis
