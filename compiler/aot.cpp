@@ -93,7 +93,8 @@ static std::vector<std::string> c_libraries() {
 
 template <class F> CompileStats link_parts(Parts parts, AtomicFile &out, F link) {
   auto start = std::chrono::steady_clock::now();
-  link(LinkOutput{out.path_for_tool(), out.path()}, parts.paths());
+  link(LinkOutput{[&](const void *from, size_t bytes) { out.write(from, bytes); }, out.path()},
+       parts.paths());
   parts.stats.link_ms =
       std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
   parts.stats.total_ms += parts.stats.link_ms;

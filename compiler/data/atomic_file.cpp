@@ -8,7 +8,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
-#include <filesystem>
 #include <fmt/format.h>
 #include <pthread.h>
 #include <sys/stat.h>
@@ -67,8 +66,7 @@ void AtomicFile::discard() noexcept {
   if (fd_ >= 0) ::close(fd_);
   fd_ = -1;
   if (!temporary_.empty()) ::unlink(temporary_.c_str());
-  if (!tool_file_.empty()) ::unlink(tool_file_.c_str());
-  temporary_.clear(), tool_file_.clear();
+  temporary_.clear();
 }
 
 void AtomicFile::fail(std::string_view action, int error) const {
@@ -76,7 +74,7 @@ void AtomicFile::fail(std::string_view action, int error) const {
 }
 
 void AtomicFile::write(const void *from, size_t bytes) {
-  TRELLIS_CHECK(fd_ >= 0, "write to an output that was handed to a tool or committed");
+  TRELLIS_CHECK(fd_ >= 0, "write to an output that was committed");
   FileSizeSignalHeld held;
   const char *p = static_cast<const char *>(from);
   while (bytes) {
@@ -88,31 +86,13 @@ void AtomicFile::write(const void *from, size_t bytes) {
   }
 }
 
-const std::string &AtomicFile::path_for_tool() {
-  if (!temporary_.empty()) {
-    ::close(fd_);
-    fd_ = -1;
-    return temporary_;
-  }
-  std::string name = (std::filesystem::temp_directory_path() / "trellis-XXXXXX").string();
-  int made = ::mkostemp(name.data(), O_CLOEXEC);
-  if (made < 0) fail("create a temporary file", errno);
-  ::close(made);
-  return tool_file_ = name;
-}
-
 void AtomicFile::commit() {
   if (temporary_.empty()) {
-    if (fd_ < 0) return;
-    if (!tool_file_.empty()) write(InputFile(tool_file_).read_all());
     int closed = ::close(fd_);
     fd_ = -1;
     if (closed < 0) fail("write", errno);
     return;
   }
-  if (fd_ < 0)
-    fd_ = ::open(temporary_.c_str(), O_RDONLY | O_CLOEXEC); // the tool may have made a new file of that name
-  if (fd_ < 0) fail("write", errno);
   if (::fsync(fd_) < 0 && errno != EINVAL) fail("write", errno);
   int closed = ::close(fd_);
   fd_ = -1;

@@ -25,9 +25,6 @@ public:
   /// Position of the next write.
   uint64_t position() const { return position_; }
   void seek(uint64_t position) { position_ = position; }
-  /// The temporary file's path, for a tool that writes by name (a linker); no write may follow. For a device
-  /// the tool gets a file of its own, whose bytes `commit` passes on.
-  const std::string &path_for_tool();
   /// Flush to disk, rename. At most once.
   void commit();
 
@@ -36,7 +33,6 @@ private:
   void discard() noexcept;
 
   std::string path_, target_, temporary_; ///< as given; links resolved; empty for a device
-  std::string tool_file_;                 ///< of a device that a tool writes to
   int fd_ = -1;
   uint64_t position_ = 0;
   bool seekable_ = true;

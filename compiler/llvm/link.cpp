@@ -2,6 +2,8 @@
 #include "compiler/data/file_size_signal.h"
 #include "ir/diag.h"
 #include <cstring>
+#include <exception>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <lld/Common/Driver.h>
 #include <llvm/ObjCopy/ConfigManager.h>
@@ -10,6 +12,7 @@
 #include <llvm/Support/StringSaver.h>
 #include <mutex>
 #include <sys/mman.h>
+#include <thread>
 #include <unistd.h>
 
 LLD_HAS_DRIVER(elf)
@@ -25,6 +28,7 @@ MemoryFile::~MemoryFile() {
   if (fd_ >= 0) ::close(fd_);
 }
 void MemoryFile::write(const void *from, size_t bytes) {
+  FileSizeSignalHeld held; // the limit on file sizes holds for memory too
   const char *p = static_cast<const char *>(from);
   while (bytes) {
     ssize_t n = ::write(fd_, p, std::min(bytes, size_t(1) << 30));
@@ -35,19 +39,56 @@ void MemoryFile::write(const void *from, size_t bytes) {
 }
 std::string MemoryFile::path() const { return fmt::format("/proc/self/fd/{}", fd_); }
 
+/// What the linker writes, on its way to where it belongs. The linker itself could neither tell nor survive a
+/// full disk: it maps its output, and ends the process where a write fails.
+class OutputPipe {
+public:
+  explicit OutputPipe(const LinkOutput &to) {
+    if (::pipe2(fds_, O_CLOEXEC) < 0)
+      throw CompileError(fmt::format("cannot make a pipe: {}", std::strerror(errno)));
+    reader_ = std::thread([this, &to] { drain(to); });
+  }
+  ~OutputPipe() { close(); }
+  std::string path() const { return fmt::format("/proc/self/fd/{}", fds_[1]); }
+  /// Waits for the last piece; throws what `write` threw.
+  void finish() {
+    close();
+    if (problem_) std::rethrow_exception(problem_);
+  }
+
+private:
+  void drain(const LinkOutput &to) {
+    std::vector<char> piece(1 << 16);
+    for (ssize_t n; (n = ::read(fds_[0], piece.data(), piece.size())) > 0 || (n < 0 && errno == EINTR);)
+      if (n > 0 && !problem_) try {
+          to.write(piece.data(), size_t(n));
+        } catch (...) { problem_ = std::current_exception(); }
+  }
+  void close() {
+    if (!reader_.joinable()) return;
+    ::close(fds_[1]);
+    reader_.join();
+    ::close(fds_[0]);
+  }
+
+  int fds_[2];
+  std::exception_ptr problem_;
+  std::thread reader_;
+};
+
 static void link(const LinkOutput &output, const std::vector<std::string> &args) {
   static std::mutex one_at_a_time; // the linker keeps its state in globals
   std::lock_guard lock(one_at_a_time);
-  std::vector<const char *> argv{"ld.lld", "-o", output.path.c_str(), "--threads=1"};
+  OutputPipe pipe(output);
+  std::string path = pipe.path();
+  std::vector<const char *> argv{"ld.lld", "-o", path.c_str(), "--threads=1"};
   for (const std::string &a : args) argv.push_back(a.c_str());
   std::string text;
   raw_string_ostream errors(text);
-  FileSizeSignalHeld held;
   lld::Result r = lld::lldMain(argv, nulls(), errors, {{lld::Gnu, &lld::elf::link}});
-  if (r.retCode == 0) return;
+  if (r.retCode == 0) return pipe.finish();
   while (!text.empty() && text.back() == '\n') text.pop_back();
-  for (size_t at; (at = text.find(output.path)) != std::string::npos && output.path != output.shown;)
-    text.replace(at, output.path.size(), output.shown);
+  for (size_t at; (at = text.find(path)) != std::string::npos;) text.replace(at, path.size(), output.shown);
   throw CompileError(fmt::format("cannot write '{}': {}", output.shown, text));
 }
 

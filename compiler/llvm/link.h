@@ -1,6 +1,7 @@
 /// Object files into one object or a shared library, by the linker that is part of this program: nothing else
 /// need be installed. No LLVM header is needed to include this.
 #pragma once
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -24,9 +25,10 @@ private:
   int fd_;
 };
 
-/// Where the linker writes, and what errors call it.
+/// Takes the linker's output in pieces, and what errors call it. May throw; nothing more is written then.
 struct LinkOutput {
-  std::string path, shown;
+  std::function<void(const void *, size_t)> write;
+  std::string shown;
 };
 
 /// One relocatable object of all.

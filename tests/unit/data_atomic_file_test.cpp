@@ -48,18 +48,6 @@ TEST(AtomicFile, KeepsTheModeAndFollowsLinks) {
   EXPECT_EQ(info.st_mode & 0777, 0755u);
 }
 
-TEST(AtomicFile, AToolMayReplaceTheTemporaryFile) {
-  TestFolder f;
-  AtomicFile out(f / "a.so");
-  std::string temporary = out.path_for_tool();
-  EXPECT_EQ(std::filesystem::path(temporary).parent_path(), std::filesystem::path(f / "a.so").parent_path());
-  ::unlink(temporary.c_str());
-  std::ofstream(temporary) << "linked";
-  out.commit();
-  EXPECT_EQ(bytes_of(f / "a.so"), "linked");
-  EXPECT_EQ(f.files(), 1u);
-}
-
 TEST(AtomicFile, ErrorsNameTheTarget) {
   TestFolder f;
   EXPECT_EQ(error_of([&] { write_file(f / "no/a", ""); }),
