@@ -1,6 +1,7 @@
 #include "compiler/tools/training_data.h"
 #include "compiler/data/csv.h"
 #include "compiler/data/digits.h"
+#include "compiler/data/input.h"
 #include "ir/diag.h"
 #include <filesystem>
 #include <fmt/format.h>
@@ -39,6 +40,23 @@ TrainingData load_data(const DataOptions &o) {
                                    "four files, a CSV file, or digits",
                                    o.from));
   return load_table(o);
+}
+
+void require_known_classes(const Dataset &d, const Graph &g, Value target, const std::string &from) {
+  if (!d.classes) return;
+  for (const Node *n : g.reachable()) {
+    if (n->op != Op::cross_entropy || !n->operands[1].is(target)) continue;
+    int64_t known = n->operands[0].shape().back().value();
+    int64_t ignored = n->attrs.get_or<int64_t>(Attr::label, -1);
+    for (int64_t i = 0; i < d.targets.size(); ++i) {
+      auto c = int64_t(d.targets.get(i));
+      if (c < known || c == ignored) continue;
+      std::string name = c < int64_t(d.class_names.size()) ? d.class_names[size_t(c)] : std::to_string(c);
+      throw CompileError(n->loc,
+                         fmt::format("the model tells {} classes apart, but --data {} has {}, such as {}",
+                                     known, from, d.classes, quote_name(name)));
+    }
+  }
 }
 
 } // namespace trellis

@@ -2,6 +2,7 @@
 #pragma once
 #include "compiler/data/dataset.h"
 #include "compiler/data/mnist.h"
+#include "ir/graph.h"
 #include <optional>
 #include <string>
 
@@ -23,5 +24,9 @@ struct TrainingData : TrainTest {
 /// Digits: 10,000 to train on and 2,000 others, always the same. A table: a fifth of the rows is the test
 /// part, columns are scaled to mean 0 and deviation 1 over the training part.
 TrainingData load_data(const DataOptions &o);
+
+/// Throws where `d` has a class that no cross-entropy of `g` with the target input `target` knows: its loss
+/// would count as 0.
+void require_known_classes(const Dataset &d, const Graph &g, Value target, const std::string &from);
 
 } // namespace trellis

@@ -53,9 +53,10 @@ std::string result_line(const Score &s) {
 }
 
 // Samples and targets of the types that the program takes.
-void fit(Dataset &d, const DataInputs &in) {
+void fit(Dataset &d, const Graph &g, const DataInputs &in, const std::string &from) {
   d.inputs = shape_samples(d.inputs, in.sample.type(), name_of_input(in.sample));
   d.targets = shape_samples(d.targets, in.target.type(), name_of_input(in.target));
+  require_known_classes(d, g, in.target, from);
 }
 
 DataInputs samples_and_targets(const Graph &g) {
@@ -102,7 +103,7 @@ void train(const TrainOptions &o) {
       load_data({o.data, at.label, is_integer(in.target.dtype()), in.sample.dtype(), at.seed, at.scaling});
   at.scaling = data.scaling;
   require_whole(data.test, programs.fixed_batch(), o.data);
-  fit(data.train, in), fit(data.test, in);
+  fit(data.train, *step, in, o.data), fit(data.test, *step, in, o.data);
   for (const std::string &note : data.train.notes)
     std::fprintf(stderr, "%s: %s\n", o.data.c_str(), note.c_str());
 
@@ -220,7 +221,7 @@ void add_eval(Driver &d) {
                                 in.sample.dtype(), notes.seed, notes.scaling})
                          .test;
       require_whole(test, programs.fixed_batch(), o->data);
-      fit(test, in);
+      fit(test, *g, in, o->data);
       Trainer trainer({batch, 1, 0, 0, false, false}, {},
                       [&](int64_t n) { return programs.evaluation_step(n); });
       Score s = trainer.evaluate(test);
