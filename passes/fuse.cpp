@@ -83,7 +83,7 @@ private:
     for (const Node *n : nodes_) {
       if (is_anchor(*n)) {
         for (uint32_t i = 0; i < n->types.size(); ++i) out_.store(n->result(i));
-        if (n->op != Op::reduce)
+        if (n->op != Op::reduce && n->op != Op::cumulative)
           for (Value o : n->operands) force(o);
       }
       if (n->op == Op::gather) force(n->operands[0]);

@@ -41,6 +41,13 @@ bool computes(const Node &n) {
   }
 }
 
+/// Whether f64 is carried from element to element: each is rounded once, from the carry.
+bool carries(const Node &n) {
+  if (n.op != Op::cumulative) return false;
+  const std::string &kind = n.attrs.word(Attr::kind);
+  return kind == "sum" || kind == "prod";
+}
+
 class Legalizer {
 public:
   explicit Legalizer(const LegalizeOptions &options) : options_(options) {}
@@ -49,7 +56,7 @@ public:
     if (n.op == Op::iota && is_half(n.type().dtype)) return {half_iota(n)};
     if (computes(n)) {
       for (Value v : n.operands)
-        if (is_half(v.dtype())) return through_f32(n);
+        if (is_half(v.dtype())) return through(n, carries(n) ? DType::f64 : DType::f32);
     }
     Value v = one(n);
     return v ? Values{v} : Values{};
@@ -87,10 +94,10 @@ private:
     return convert(term(x), to).value();
   }
 
-  Values through_f32(const Node &n) {
+  Values through(const Node &n, DType dtype) {
     Graph &g = *n.graph;
     Values operands;
-    for (Value v : n.operands) operands.push_back(is_half(v.dtype()) ? cast(v, DType::f32) : v);
+    for (Value v : n.operands) operands.push_back(is_half(v.dtype()) ? cast(v, dtype) : v);
     const Node *wide = g.node(n.op, std::move(operands), n.attrs, n.bodies);
     Values results;
     for (uint32_t i = 0; i < wide->types.size(); ++i) results.push_back(wide->result(i));

@@ -57,6 +57,7 @@ LoweredGroup lower_group(const Fusion &f, const Group &g, const Machine &m, cons
   if (!g.anchor) out.kernel.body = lower_pointwise(l);
   else if (g.anchor->op == Op::reduce) out.kernel.body = lower_reduction(l);
   else if (g.anchor->info().kind == OpKind::contraction) out.kernel.body = lower_contraction(l);
+  else if (g.anchor->op == Op::cumulative) out.kernel.body = lower_cumulative(l);
   else if (g.anchor->op == Op::scatter) out.kernel.body = lower_scatter(l);
   else throw CompileError(g.anchor->loc, fmt::format("{}: native code for this op is not supported; `--interpret` runs it", trellis::name(g.anchor->op)));
   out.slots = pull.slots();

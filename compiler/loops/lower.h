@@ -34,6 +34,7 @@ std::vector<Stmt> lower_pointwise(Lowering &l);
 std::vector<Stmt> lower_reduction(Lowering &l);
 std::vector<Stmt> lower_contraction(Lowering &l);
 std::vector<Stmt> lower_scatter(Lowering &l);
+std::vector<Stmt> lower_cumulative(Lowering &l);
 
 /// Wraps `body` in loops over `axes`, the first outermost; the leading ones are parallel until `enough` iterations.
 std::vector<Stmt> wrap_parallel(const std::vector<Axis> &axes, std::vector<Stmt> body, int64_t enough = 64);
