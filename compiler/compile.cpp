@@ -19,7 +19,7 @@ GraphPtr legal_graph(const Graph &g, const CompileOptions &options) {
 
 Program lower_program(const Graph &g, const CompileOptions &options) {
   GraphPtr legal = legal_graph(g, options);
-  return plan_program(*legal, fuse(*legal, options.fuse), make_target(options.target));
+  return plan_program(*legal, fuse(*legal, options.fuse), make_target(options.target), options.fuse);
 }
 
 std::shared_ptr<const Executable> compile(const Graph &g, const CompileOptions &options) {

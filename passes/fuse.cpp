@@ -83,7 +83,10 @@ private:
     for (const Node *n : nodes_) {
       if (is_anchor(*n)) {
         for (uint32_t i = 0; i < n->types.size(); ++i) out_.store(n->result(i));
-        if (n->op != Op::reduce && n->op != Op::cumulative)
+        if (n->info().kind == OpKind::control) {
+          for (Value o : n->operands) // bodies get storage, not expressions
+            if (!external(o) && !is_immediate(*o.node)) out_.store(o);
+        } else if (n->op != Op::reduce && n->op != Op::cumulative)
           for (Value o : n->operands) force(o);
       }
       if (n->op == Op::gather) force(n->operands[0]);
@@ -126,10 +129,10 @@ private:
 
   // What the group loads: stored values under its results that are not its own.
   void collect_reads(Group &g) {
-    std::set<uint32_t> seen;
+    std::set<std::pair<uint32_t, uint32_t>> seen;
     std::vector<Value> reads;
     std::function<void(Value)> visit = [&](Value v) {
-      if (is_immediate(*v.node) || !seen.insert(v.node->id).second) return;
+      if (is_immediate(*v.node) || !seen.insert({v.node->id, v.index}).second) return;
       bool own = group_of_[v.node->id] >= 0 && &out_.groups[size_t(group_of_[v.node->id])] == &g;
       if (loaded(v) && !own && v.node != g.anchor) { reads.push_back(v); return; }
       for (Value o : v.node->operands) visit(o);

@@ -52,12 +52,68 @@ const char *check_slot(const trellis_program &program, const trellis_slot &slot)
   return slot.offset < 0 || slot.offset > bytes ? "lies outside its storage" : nullptr;
 }
 
-const char *check_kernel_call(const trellis_program &program, const trellis_call &call) {
-  if (call.kernel == nullptr || call.name == nullptr) return "has no kernel or no name";
+/// `loops`: how many began before call `c`.
+const char *check_program_call(const trellis_program &program, uint32_t c, uint32_t loops) {
+  const trellis_call &call = program.calls[c];
+  if (call.name == nullptr || (call.kernel == nullptr) != (call.kind != TRELLIS_CALL_KERNEL))
+    return "has no kernel or no name";
   if (call.trip < 0) return "has a negative trip count";
   for (uint32_t a = 0; a < call.arg_count; ++a)
     if (call.args[a] >= program.slot_count) return "names a slot that does not exist";
-  return nullptr;
+  bool ahead = call.target > c && call.target <= program.call_count;
+  switch (call.kind) {
+  case TRELLIS_CALL_KERNEL: return nullptr;
+  case TRELLIS_CALL_LOOP:
+    if (call.loop != loops || loops >= program.loop_count) return "begins a loop out of order";
+    if (!ahead || program.calls[call.target - 1].kind != TRELLIS_CALL_NEXT ||
+        program.calls[call.target - 1].loop != call.loop)
+      return "begins a loop that does not end";
+    return nullptr;
+  case TRELLIS_CALL_NEXT: {
+    if (call.target == 0 || call.target > c) return "ends a loop that does not begin";
+    const trellis_call &begin = program.calls[call.target - 1];
+    if (begin.kind != TRELLIS_CALL_LOOP || begin.loop != call.loop || begin.trip != call.trip)
+      return "ends a loop that does not begin";
+    return nullptr;
+  }
+  case TRELLIS_CALL_BRANCH: return !ahead || call.arg_count != 1 ? "goes nowhere" : nullptr;
+  case TRELLIS_CALL_JUMP: return !ahead ? "goes nowhere" : nullptr;
+  }
+  return "is of an unknown kind";
+}
+
+/// Whether a slot that moves stays in its storage: its moves are [first, last).
+const char *check_moves(const trellis_program &program, uint32_t first, uint32_t last) {
+  const trellis_slot &slot = program.slots[program.moves[first].slot];
+  int64_t low = slot.offset, high = slot.offset;
+  for (uint32_t m = first; m < last; ++m) {
+    const trellis_move &move = program.moves[m];
+    int64_t trip = -1, span = 0;
+    for (uint32_t c = 0; c < program.call_count; ++c)
+      if (program.calls[c].kind == TRELLIS_CALL_LOOP && program.calls[c].loop == move.loop)
+        trip = program.calls[c].trip;
+    if (trip < 0) return "follows a loop that does not exist";
+    if (__builtin_mul_overflow(trip > 0 ? trip - 1 : 0, move.stride, &span) ||
+        __builtin_add_overflow(span < 0 ? low : high, span, span < 0 ? &low : &high))
+      return "leaves its storage";
+  }
+  return low < 0 || high > storage_bytes(program, slot) ? "leaves its storage" : nullptr;
+}
+
+bool check_all_moves(const trellis_program &p, Text &error) {
+  for (uint32_t m = 0; m < p.move_count;) {
+    uint32_t slot = p.moves[m].slot, end = m + 1;
+    while (end < p.move_count && p.moves[end].slot == slot) ++end;
+    const char *what = slot >= p.slot_count                        ? "does not exist"
+                       : m > 0 && p.moves[m - 1].slot > slot ? "is out of order"
+                                                             : check_moves(p, m, end);
+    if (what != nullptr) {
+      error.add("malformed program: slot %" PRIu32 ", which moves, %s", slot, what);
+      return false;
+    }
+    m = end;
+  }
+  return true;
 }
 
 /// Position of the first element outside [low, high), or -1. The common case is a loop without branches.
@@ -195,12 +251,16 @@ trellis_status check_program(const trellis_program *program, Text &error) {
       error.add("malformed program: slot %" PRIu32 " %s", s, what);
       return TRELLIS_BAD_PROGRAM;
     }
-  for (uint32_t c = 0; c < p.call_count; ++c)
-    if (const char *what = check_kernel_call(p, p.calls[c])) {
+  uint32_t loops = 0;
+  for (uint32_t c = 0; c < p.call_count; ++c) {
+    if (const char *what = check_program_call(p, c, loops)) {
       error.add("malformed program: call %" PRIu32 " (%s) %s", c, p.calls[c].name ? p.calls[c].name : "?",
                 what);
       return TRELLIS_BAD_PROGRAM;
     }
+    loops += p.calls[c].kind == TRELLIS_CALL_LOOP;
+  }
+  if (!check_all_moves(p, error)) return TRELLIS_BAD_PROGRAM;
   for (uint32_t c = 0; c < p.index_check_count; ++c) {
     int32_t input = p.index_checks[c].input;
     if (input < 0 || static_cast<uint32_t>(input) >= p.input_count || !is_integer(p.inputs[input].dtype)) {

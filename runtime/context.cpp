@@ -89,7 +89,7 @@ trellis_status Context::init(const trellis_program &program, int threads, Text &
   }
   for (uint32_t c = 0; c < program.call_count; ++c) {
     const trellis_call &call = program.calls[c];
-    parallel |= call.trip / (call.grain > 1 ? call.grain : 1) > 1;
+    parallel |= call.kind == TRELLIS_CALL_KERNEL && call.trip / (call.grain > 1 ? call.grain : 1) > 1;
   }
   return set_threads(threads, error);
 }
@@ -99,6 +99,10 @@ Context::~Context() {
   free(states);
   free(own_states);
   free(args);
+  free(first_arg);
+  free(counters);
+  free(shifts);
+  free(first_shift);
   free(callers);
   free(input_patches);
   free(output_patches);
@@ -134,10 +138,13 @@ bool Context::resolve() {
   callers = new_array<void *>(size_t{prog->input_count} + prog->output_count);
   input_patches = new_array<Patch>(from_inputs);
   output_patches = new_array<Patch>(from_outputs);
-  if (args == nullptr || callers == nullptr || input_patches == nullptr || output_patches == nullptr)
+  first_arg = new_array<uint32_t>(prog->call_count);
+  if (args == nullptr || callers == nullptr || input_patches == nullptr || output_patches == nullptr ||
+      first_arg == nullptr)
     return false;
   uint32_t arg = 0;
-  for (uint32_t c = 0; c < prog->call_count; ++c)
+  for (uint32_t c = 0; c < prog->call_count; ++c) {
+    first_arg[c] = arg;
     for (uint32_t a = 0; a < prog->calls[c].arg_count; ++a, ++arg) {
       const trellis_slot &slot = prog->slots[prog->calls[c].args[a]];
       Patch patch{arg, slot.index, slot.offset};
@@ -148,7 +155,44 @@ bool Context::resolve() {
       else
         args[arg] = address(slot);
     }
-  return true;
+  }
+  return resolve_loops();
+}
+
+bool Context::resolve_loops() {
+  counters = new_array<int64_t>(prog->loop_count);
+  first_shift = new_array<uint32_t>(size_t{prog->loop_count} + 1);
+  if (counters == nullptr || first_shift == nullptr) return false;
+  // Twice over every argument's moves: to count, then to place.
+  auto each = [&](auto f) {
+    for (uint32_t c = 0; c < prog->call_count; ++c)
+      for (uint32_t a = 0; a < prog->calls[c].arg_count; ++a) {
+        uint32_t slot = prog->calls[c].args[a], low = 0, high = prog->move_count;
+        while (low < high) {
+          uint32_t middle = low + (high - low) / 2;
+          if (prog->moves[middle].slot < slot)
+            low = middle + 1;
+          else
+            high = middle;
+        }
+        for (; low < prog->move_count && prog->moves[low].slot == slot; ++low)
+          f(first_arg[c] + a, prog->moves[low]);
+      }
+  };
+  size_t total = 0;
+  each([&](uint32_t, const trellis_move &move) { ++first_shift[move.loop + 1], ++total; });
+  if (total > UINT32_MAX) return false;
+  shifts = new_array<Shift>(total);
+  auto *filled = new_array<uint32_t>(prog->loop_count);
+  bool ok = shifts != nullptr && filled != nullptr;
+  if (ok) {
+    for (uint32_t l = 0; l < prog->loop_count; ++l) first_shift[l + 1] += first_shift[l];
+    each([&](uint32_t arg, const trellis_move &move) {
+      shifts[first_shift[move.loop] + filled[move.loop]++] = {arg, move.stride};
+    });
+  }
+  free(filled);
+  return ok;
 }
 
 void Context::bind_state(uint32_t index, void *storage) {
@@ -176,6 +220,30 @@ trellis_status Context::set_threads(int threads, Text &error) {
   return TRELLIS_OK;
 }
 
+void Context::shift(uint32_t loop, int64_t iterations) {
+  for (uint32_t s = first_shift[loop]; s < first_shift[loop + 1]; ++s)
+    args[shifts[s].arg] = static_cast<char *>(args[shifts[s].arg]) + shifts[s].stride * iterations;
+}
+
+// Number of the call after this word of control.
+uint32_t Context::control(uint32_t c) {
+  const trellis_call &call = prog->calls[c];
+  switch (call.kind) {
+  case TRELLIS_CALL_LOOP:
+    counters[call.loop] = 0;
+    return call.trip > 0 ? c + 1 : call.target;
+  case TRELLIS_CALL_NEXT:
+    if (++counters[call.loop] < call.trip) {
+      shift(call.loop, 1);
+      return call.target;
+    }
+    shift(call.loop, 1 - call.trip);
+    return c + 1;
+  case TRELLIS_CALL_BRANCH: return *static_cast<const uint8_t *>(args[first_arg[c]]) != 0 ? c + 1 : call.target;
+  default: return call.target;
+  }
+}
+
 void Context::run(void *const *inputs, void *const *outputs) {
   for (uint32_t p = 0; p < input_patch_count; ++p)
     args[input_patches[p].arg] =
@@ -186,12 +254,16 @@ void Context::run(void *const *inputs, void *const *outputs) {
 
   FpScope environment;
   Team team(parallel ? thread_count : 1);
-  void *const *at = args;
   uint64_t before = times != nullptr ? now_ns() : 0;
-  for (uint32_t c = 0; c < prog->call_count; ++c) {
+  for (uint32_t next = 0; next < prog->call_count;) {
+    uint32_t c = next;
     const trellis_call &call = prog->calls[c];
-    team.run(call.kernel, at, call.trip, call.grain);
-    at += call.arg_count;
+    if (call.kind == TRELLIS_CALL_KERNEL) {
+      team.run(call.kernel, args + first_arg[c], call.trip, call.grain);
+      ++next;
+    } else {
+      next = control(c);
+    }
     if (times != nullptr) {
       uint64_t after = now_ns();
       times[c] += after - before;

@@ -55,7 +55,16 @@ private:
     int64_t offset;
   };
 
+  /// args[arg] moves by `stride` bytes with each iteration of a loop.
+  struct Shift {
+    uint32_t arg;
+    int64_t stride;
+  };
+
   bool resolve();
+  bool resolve_loops();
+  uint32_t control(uint32_t call);
+  void shift(uint32_t loop, int64_t iterations);
   void *address(const trellis_slot &slot) const;
 
   const trellis_program *prog = nullptr;
@@ -65,6 +74,10 @@ private:
   void **states = nullptr;     // where each state lives now
   void **own_states = nullptr; // where state_block holds it
   void **args = nullptr;       // of all calls, in order
+  uint32_t *first_arg = nullptr; // of each call
+  int64_t *counters = nullptr;   // iterations that each running loop has behind it
+  Shift *shifts = nullptr;       // by loop
+  uint32_t *first_shift = nullptr; // of each loop, and behind the last
   void **callers = nullptr;
   Patch *input_patches = nullptr, *output_patches = nullptr;
   uint32_t input_patch_count = 0, output_patch_count = 0;

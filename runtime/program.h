@@ -1,8 +1,9 @@
 /* What a compiled program is: plain C data that the compiler emits (in process, or into an object file) and the
  * runtime runs. Everything is fixed at compile time but the callers' pointers.
  *
- * A program is a flat list of kernel calls. A kernel reads and writes memory through slots: arena offsets, callers'
- * inputs and outputs, state (parameters, optimiser state) and constants. A Context owns an arena and one copy of the
+ * A program is a flat list of calls: of kernels, and words of control between them (loops, branches). A kernel reads and
+ * writes memory through slots: arena offsets, callers' inputs and outputs, state (parameters, optimiser state) and
+ * constants. A slot may move with the iterations of loops. A Context owns an arena and one copy of the
  * state; a Program is immutable and may be shared by any number of contexts. */
 #ifndef TRELLIS_RUNTIME_PROGRAM_H
 #define TRELLIS_RUNTIME_PROGRAM_H
@@ -12,7 +13,7 @@
 extern "C" {
 #endif
 
-#define TRELLIS_PROGRAM_VERSION 1u
+#define TRELLIS_PROGRAM_VERSION 2u
 
 /* The values of trellis::DType, in its order. */
 typedef enum {
@@ -32,14 +33,33 @@ typedef struct {
   int64_t offset; /* bytes from the start of the arena, input, output, state or constant */
 } trellis_slot;
 
+typedef enum {
+  TRELLIS_CALL_KERNEL,
+  TRELLIS_CALL_LOOP,   /* begins loop `loop` of at most `trip` iterations; with none, on to `target`, behind its NEXT */
+  TRELLIS_CALL_NEXT,   /* ends an iteration: back to `target`, behind the loop's LOOP, while iterations are left */
+  TRELLIS_CALL_BRANCH, /* on to `target` where the bool in args[0] is false; leaves only loops that move no slot */
+  TRELLIS_CALL_JUMP    /* on to `target` */
+} trellis_call_kind;
+
 typedef struct {
-  trellis_kernel kernel;
+  trellis_kernel kernel;  /* null in control */
   const char *name;       /* for profiles */
   const uint32_t *args;   /* slot numbers */
   uint32_t arg_count;
-  int64_t trip;           /* iterations of the parallel axis; 1: serial */
+  int64_t trip;           /* iterations of the parallel axis; 1: serial. Of a loop: its iterations */
   int64_t grain;          /* fewest iterations that are worth a thread */
+  int32_t kind;           /* trellis_call_kind */
+  uint32_t loop;          /* loops are numbered in the order of the list */
+  uint32_t target;        /* number of a call; behind the last: the end */
+  uint32_t reserved;
 } trellis_call;
+
+/* After each iteration of the loop but the last, the slot moves by `stride` bytes; the end of the loop undoes it. */
+typedef struct {
+  uint32_t slot;
+  uint32_t loop;
+  int64_t stride;
+} trellis_move;
 
 /* One dimension of a physical layout: element (i0, i1, ...) lies at the sum over terms of
  * (i[dim] / div % mod) * stride elements; mod 0 means no remainder is taken. Row-major is one term a dim. */
@@ -78,7 +98,8 @@ typedef struct trellis_program {
   const trellis_call *calls;
   uint32_t call_count;
   const trellis_index_check *index_checks;
-  uint32_t index_check_count;
+  const trellis_move *moves; /* ascending slots */
+  uint32_t index_check_count, move_count, loop_count;
   int64_t arena_bytes; /* 64-byte aligned */
 } trellis_program;
 

@@ -15,6 +15,11 @@ static_assert(int(ProgramSlot::Kind::arena) == TRELLIS_SLOT_ARENA &&
               int(ProgramSlot::Kind::output) == TRELLIS_SLOT_OUTPUT &&
               int(ProgramSlot::Kind::state) == TRELLIS_SLOT_STATE &&
               int(ProgramSlot::Kind::constant) == TRELLIS_SLOT_CONSTANT);
+static_assert(int(ProgramCall::Kind::kernel) == TRELLIS_CALL_KERNEL &&
+              int(ProgramCall::Kind::loop) == TRELLIS_CALL_LOOP &&
+              int(ProgramCall::Kind::next) == TRELLIS_CALL_NEXT &&
+              int(ProgramCall::Kind::branch) == TRELLIS_CALL_BRANCH &&
+              int(ProgramCall::Kind::jump) == TRELLIS_CALL_JUMP);
 
 namespace {
 
@@ -38,16 +43,26 @@ public:
       f->setVisibility(GlobalValue::HiddenVisibility);
       functions.push_back(f);
     }
-    std::vector<Constant *> slots, calls, checks;
-    for (const ProgramSlot &s : p_.slots)
+    std::vector<Constant *> slots, calls, checks, moves;
+    for (size_t i = 0; i < p_.slots.size(); ++i) {
+      const ProgramSlot &s = p_.slots[i];
       slots.push_back(record(sizeof(trellis_slot), {int32(int(s.kind)), int32(s.index), int64(s.offset)}));
+      for (const ProgramSlot::Move &m : s.moves)
+        moves.push_back(record(sizeof(trellis_move), {int32(int64_t(i)), int32(m.loop), int64(m.stride)}));
+    }
     for (const ProgramCall &call : p_.calls) {
       std::vector<Constant *> args;
-      for (int a : kernels[size_t(call.kernel)].args) args.push_back(int32(call.args[size_t(a)]));
-      calls.push_back(
-          record(sizeof(trellis_call),
-                 {functions[size_t(call.kernel)], string(call.name), array(args), int32(int64_t(args.size())),
-                  int64(p_.kernels[size_t(call.kernel)].trip()), int64(std::max<int64_t>(call.grain, 1))}));
+      Constant *function = ConstantPointerNull::get(ptr_);
+      int64_t trip = call.trips;
+      if (call.kind == ProgramCall::Kind::kernel) {
+        for (int a : kernels[size_t(call.kernel)].args) args.push_back(int32(call.args[size_t(a)]));
+        function = functions[size_t(call.kernel)], trip = p_.kernels[size_t(call.kernel)].trip();
+      } else
+        for (int a : call.args) args.push_back(int32(a));
+      calls.push_back(record(sizeof(trellis_call),
+                             {function, string(call.name), array(args), int32(int64_t(args.size())),
+                              int64(trip), int64(std::max<int64_t>(call.grain, 1)), int32(int(call.kind)),
+                              int32(call.loop), int32(call.target), int32(0)}));
     }
     for (const ProgramIndexCheck &check : p_.index_checks)
       checks.push_back(
@@ -58,7 +73,7 @@ public:
                {int32(TRELLIS_PROGRAM_VERSION), int32(0), string(p_.name), infos(p_.inputs),
                 infos(p_.outputs), infos(p_.states), infos(p_.constants), count(p_.inputs), count(p_.outputs),
                 count(p_.states), count(p_.constants), array(data), array(slots), count(slots), array(calls),
-                count(calls), array(checks), count(checks), int64((p_.arena_bytes + 63) / 64 * 64)});
+                count(calls), array(checks), array(moves), count(checks), count(moves), int32(p_.loops), int64((p_.arena_bytes + 63) / 64 * 64)});
     return new GlobalVariable(m_, table->getType(), true, GlobalValue::ExternalLinkage, table, symbol);
   }
 

@@ -10,6 +10,7 @@
 // - Everything else is row-major.
 #include "compiler/loops/plan.h"
 #include <numeric>
+#include <unordered_set>
 
 namespace trellis {
 
@@ -123,6 +124,19 @@ Layouts::Layouts(const Graph &g, const Fusion &f, const Machine &m) {
         chosen_[key(v)] = blocked(dims_of(v.shape()), size_t(a), lanes);
       }
   } else channels_last(nodes, f, m);
+  // What control ops share with their bodies is row-major, and so are the states that succeed or precede it.
+  std::unordered_set<uint64_t> shared;
+  for (const Node *n : nodes)
+    if (n->info().kind == OpKind::control) {
+      for (Value o : n->operands) shared.insert(key(o));
+      for (uint32_t i = 0; i < n->types.size(); ++i) shared.insert(key(n->result(i)));
+    }
+  for (size_t known = 0; known != shared.size();) {
+    known = shared.size();
+    for (const Update &u : g.updates)
+      if (shared.count(key(u.state)) || shared.count(key(u.next))) shared.insert({key(u.state), key(u.next)});
+  }
+  for (uint64_t k : shared) chosen_.erase(k);
   // What a caller gets, and what anchors without a nest of their own read, is row-major; a successor lies as its state.
   for (const NamedValue &o : g.outputs)
     if (o.value.node->op != Op::input) chosen_.erase(key(o.value));
@@ -132,6 +146,8 @@ Layouts::Layouts(const Graph &g, const Fusion &f, const Machine &m) {
     else if (u.next.node->op != Op::input) chosen_[key(u.next)] = it->second;
   }
 }
+
+static bool is_outside(Value v) { return v.node->op == Op::input && v.node->attrs.get_or<std::string>(Attr::role, "data") == "data"; }
 
 void Layouts::channels_last(const std::vector<const Node *> &nodes, const Fusion &f, const Machine &m) {
   auto last = [&](Value v) {
@@ -143,7 +159,7 @@ void Layouts::channels_last(const std::vector<const Node *> &nodes, const Fusion
   };
   for (const Node *n : nodes) {
     Value w = n->op == Op::conv ? n->operands[1] : Value{};
-    if (!w || n->attrs.i_or(Attr::groups, 1) != 1 || (w.node->op != Op::input && w.node->op != Op::constant)) continue;
+    if (!w || n->attrs.i_or(Attr::groups, 1) != 1 || (w.node->op != Op::input && w.node->op != Op::constant) || is_outside(w)) continue;
     std::vector<int64_t> dims = dims_of(w.shape());
     int64_t width = 2 * m.lanes(size_of(w.dtype()));
     if (dims[0] % width) continue;

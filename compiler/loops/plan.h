@@ -20,7 +20,8 @@ private:
 /// The graph must be bound, decomposed and legalised (no composite, convolutions padded). What the memory plan
 /// guarantees: a value's storage is not reused before its last reader ran; the successor of a state takes the state's
 /// own storage where every other reader runs before, and is copied at the end where not.
-Program plan_program(const Graph &g, const Fusion &f, const Machine &m);
+/// Bodies of control ops are fused with `bodies` and lie in the same list of calls and the same arena.
+Program plan_program(const Graph &g, const Fusion &f, const Machine &m, const FuseOptions &bodies = {});
 
 /// Offsets for intervals of calls, in one arena; 64-byte aligned. Longest-lived and largest first fit.
 struct ArenaRequest {

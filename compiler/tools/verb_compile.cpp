@@ -48,9 +48,12 @@ std::string form_of(const CompileVerb &o) {
 
 std::string loops_text(const Graph &legal, const CompileOptions &options, const Target &target) {
   Fusion fusion = fuse(legal, options.fuse);
-  Program p = plan_program(legal, fusion, target);
+  Program p = plan_program(legal, fusion, target, options.fuse);
   std::string out = print(fusion, legal) + "\n";
   for (const Kernel &k : p.kernels) out += print(k) + "\n";
+  bool control = false;
+  for (const ProgramCall &c : p.calls) control |= c.kind != ProgramCall::Kind::kernel;
+  if (control) out += print_calls(p) + "\n";
   int64_t states = 0, constants = 0;
   for (const ProgramTensor &t : p.states) states += t.layout.size * size_of(t.type.dtype);
   for (const Tensor &t : p.constant_data) constants += t.bytes();

@@ -48,7 +48,7 @@ static const trellis_tensor_info x_info = {"x", TRELLIS_F32, 1, dims, 4000, 0, 0
 static const trellis_tensor_info y_info = {"y", TRELLIS_F32, 1, dims, 4000, 0, 0, 0};
 static const trellis_slot slots[] = {{TRELLIS_SLOT_INPUT, 0, 0}, {TRELLIS_SLOT_OUTPUT, 0, 0}};
 static const uint32_t args[] = {0, 1};
-static const trellis_call call = {twice, "twice", args, 2, 1000, 1};
+static const trellis_call call = {.kernel = twice, .name = "twice", .args = args, .arg_count = 2, .trip = 1000, .grain = 1};
 static const trellis_program program = {.version = TRELLIS_PROGRAM_VERSION, .name = "twice", .inputs = &x_info,
   .outputs = &y_info, .input_count = 1, .output_count = 1, .slots = slots, .slot_count = 2, .calls = &call,
   .call_count = 1};

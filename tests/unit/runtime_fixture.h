@@ -51,9 +51,9 @@ struct Program : trellis_program {
     slot_list = {{TRELLIS_SLOT_INPUT, 0, 0}, {TRELLIS_SLOT_CONSTANT, 0, 0}, {TRELLIS_SLOT_ARENA, 0, 64},
                  {TRELLIS_SLOT_STATE, 0, 0}, {TRELLIS_SLOT_INPUT, 1, 0},    {TRELLIS_SLOT_OUTPUT, 0, 0},
                  {TRELLIS_SLOT_STATE, 1, 0}};
-    call_list = {{scale_kernel, "scale", scale_args.data(), 3, R, 1},
-                 {gather_kernel, "gather", gather_args.data(), 4, R, 2},
-                 {step_kernel, "step", step_args.data(), 1, 1, 1}};
+    call_list = {{scale_kernel, "scale", scale_args.data(), 3, R, 1, TRELLIS_CALL_KERNEL, 0, 0, 0},
+                 {gather_kernel, "gather", gather_args.data(), 4, R, 2, TRELLIS_CALL_KERNEL, 0, 0, 0},
+                 {step_kernel, "step", step_args.data(), 1, 1, 1, TRELLIS_CALL_KERNEL, 0, 0, 0}};
     checks = {{1, 0, V}};
     version = TRELLIS_PROGRAM_VERSION;
     name = "fixture";
@@ -76,7 +76,7 @@ struct Program : trellis_program {
 struct OneCall : trellis_program {
   trellis_call call;
   OneCall(trellis_kernel kernel, int64_t trip, int64_t grain = 1)
-      : trellis_program{}, call{kernel, "one", nullptr, 0, trip, grain} {
+      : trellis_program{}, call{kernel, "one", nullptr, 0, trip, grain, TRELLIS_CALL_KERNEL, 0, 0, 0} {
     version = TRELLIS_PROGRAM_VERSION;
     name = "one";
     calls = &call, call_count = 1;
