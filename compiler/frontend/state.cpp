@@ -1,4 +1,5 @@
 #include "compiler/frontend/state.h"
+#include "compiler/executable.h"
 #include "compiler/frontend/init.h"
 #include <algorithm>
 #include <fmt/format.h>
@@ -18,12 +19,13 @@ Values inputs_of_role(const Graph &g, std::string_view role) {
   return out;
 }
 
-std::vector<NamedTensor> initial_state(const Graph &g, uint64_t seed) {
+std::vector<NamedTensor> initial_state(const Graph &g, uint64_t seed, std::span<const NamedTensor> have) {
   std::vector<NamedTensor> out;
   std::vector<Diagnostic> errors;
   for (Value v : g.inputs()) {
     if (role_of(v) == "data") continue;
     std::string name(name_of_input(v));
+    if (find(have, name)) continue;
     try {
       out.push_back({name, initial_value(v.node->attrs.get_or<std::string>(Attr::init, ""), v.type(), name,
                                          seed, v.node->loc)});
@@ -58,6 +60,21 @@ std::vector<NamedTensor> match_state(const Graph &g, std::span<const NamedTensor
       fail(fmt::format("it has a tensor '{}', which the model has not", t.name));
   }
   return out;
+}
+
+std::vector<NamedTensor> weights_for(const Graph &g, const SafeTensors &file, const std::string &path) {
+  std::string optimiser;
+  if (const std::string *text = file.find_metadata("optimizer"))
+    optimiser = text->substr(0, text->find(':')) + ".";
+  std::vector<NamedTensor> own;
+  for (const NamedTensor &t : file.tensors)
+    if (g.find_input(t.name) || optimiser.empty() || !t.name.starts_with(optimiser)) own.push_back(t);
+  return match_state(g, own, path);
+}
+
+void set_states(Session &s, std::span<const NamedTensor> values) {
+  for (const NamedTensor &t : values)
+    if (trellis_state_find(&s.executable().program(), t.name.c_str()) >= 0) s.set_state(t.name, t.tensor);
 }
 
 } // namespace trellis

@@ -1,6 +1,5 @@
 #include "compiler/tools/code_args.h"
 #include "compiler/frontend/init.h"
-#include "compiler/frontend/state.h"
 #include <fmt/format.h>
 #include <thread>
 
@@ -59,21 +58,6 @@ std::vector<NamedTensor> WeightArgs::values(const Graph &g, const std::set<std::
     out.push_back({name, initial_value(init, v.type(), name, seed_, v.node->loc)});
   }
   return out;
-}
-
-std::vector<NamedTensor> weights_for(const Graph &g, const SafeTensors &file, const std::string &path) {
-  std::string optimiser;
-  if (const std::string *text = file.find_metadata("optimizer"))
-    optimiser = text->substr(0, text->find(':')) + ".";
-  std::vector<NamedTensor> own;
-  for (const NamedTensor &t : file.tensors)
-    if (g.find_input(t.name) || optimiser.empty() || !t.name.starts_with(optimiser)) own.push_back(t);
-  return match_state(g, own, path);
-}
-
-void set_states(Session &s, std::span<const NamedTensor> values) {
-  for (const NamedTensor &t : values)
-    if (trellis_state_find(&s.executable().program(), t.name.c_str()) >= 0) s.set_state(t.name, t.tensor);
 }
 
 } // namespace trellis

@@ -1,7 +1,7 @@
 // Options of verbs that run compiled code: the machine, threads, and the values of parameters.
 #pragma once
 #include "compiler/compile.h"
-#include "compiler/data/safetensors.h"
+#include "compiler/frontend/state.h"
 #include <CLI/CLI.hpp>
 #include <set>
 #include <string>
@@ -35,12 +35,5 @@ private:
   std::string file_;
   uint64_t seed_ = 0;
 };
-
-/// The values that a file holds for the parameters and state of `g`. The state of the optimiser that wrote a
-/// checkpoint may be there and is left aside.
-std::vector<NamedTensor> weights_for(const Graph &g, const SafeTensors &file, const std::string &path);
-
-/// Gives the session those states that it has.
-void set_states(Session &s, std::span<const NamedTensor> values);
 
 } // namespace trellis

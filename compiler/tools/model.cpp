@@ -1,10 +1,10 @@
 #include "compiler/tools/model.h"
 #include "compiler/data/atomic_file.h"
 #include "compiler/data/input.h"
+#include "compiler/data/safetensors.h"
 #include "compiler/tools/verbs.h"
 #include "ir/literal.h"
 #include "ir/print.h"
-#include "ir/verify.h"
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
@@ -13,8 +13,6 @@
 #include <fmt/format.h>
 
 namespace trellis {
-
-namespace fs = std::filesystem;
 
 void ModelOptions::declare(CLI::App &app) {
   app.add_option("FILE", path_, "model: a .trl text, or - for standard input")->required();
@@ -45,22 +43,7 @@ static std::string read_standard_input() {
 }
 
 Model ModelOptions::load() const {
-  Model m{path_, nullptr, {}};
-  std::map<std::string, SafeTensors> files;
-  fs::path folder = path_ == "-" ? fs::path() : fs::path(path_).parent_path();
-  ParseOptions options;
-  options.data = [&](const DataRef &ref) {
-    auto [it, fresh] = files.try_emplace(ref.file);
-    if (fresh) it->second = read_safetensors((folder / ref.file).string());
-    const Tensor *t = it->second.find(ref.name);
-    if (!t) throw CompileError(fmt::format("'{}' holds no tensor {}", ref.file, quote_name(ref.name)));
-    m.data.emplace(t->data(), ref);
-    return *t;
-  };
-  m.graph = path_ == "-" ? parse(read_standard_input(), "<stdin>", options)
-                         : parse(InputFile(path_).read_all(), path_, options);
-  verify(*m.graph);
-  return m;
+  return path_ == "-" ? parse_model(read_standard_input(), "<stdin>", "") : load_model(path_);
 }
 
 void resolve_dims(std::unique_ptr<Graph> &g, Bindings given, const std::map<std::string, Type> &inputs) {
@@ -87,19 +70,10 @@ void resolve_dims(std::unique_ptr<Graph> &g, Bindings given, const std::map<std:
   g = bind_dims(*g, given);
 }
 
-std::string text_of(const Model &m) {
-  PrintOptions options;
-  options.data = [&](const Tensor &t, std::string_view) -> std::optional<DataRef> {
-    auto it = m.data.find(t.data());
-    return it == m.data.end() ? std::nullopt : std::optional(it->second);
-  };
-  return print(*m.graph, options);
-}
-
 void save(const Model &m, const std::string &path) {
   if (path == "-") return write_out(text_of(m));
   SafeTensors beside;
-  fs::path file = fs::path(path).replace_extension(".safetensors");
+  std::filesystem::path file = std::filesystem::path(path).replace_extension(".safetensors");
   PrintOptions options;
   options.data = [&](const Tensor &t, std::string_view name) {
     beside.tensors.push_back({std::string(name), t});

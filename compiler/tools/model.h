@@ -1,9 +1,7 @@
-// Models as verbs take them: a file, or standard input, with its dims bound and its large constants found
-// beside it.
+// Models as verbs take them: a file, or standard input, with its dims bound.
 #pragma once
-#include "compiler/data/safetensors.h"
+#include "compiler/frontend/model_file.h"
 #include "ir/bind.h"
-#include "ir/parse.h"
 #include <CLI/CLI.hpp>
 #include <map>
 #include <memory>
@@ -11,13 +9,6 @@
 #include <vector>
 
 namespace trellis {
-
-/// A model and where its large constants came from.
-struct Model {
-  std::string path;
-  std::unique_ptr<Graph> graph;
-  std::map<const void *, DataRef> data; ///< by storage
-};
 
 /// The options that name a model: FILE and --dim.
 class ModelOptions {
@@ -37,9 +28,6 @@ private:
 /// symbols.
 void resolve_dims(std::unique_ptr<Graph> &g, Bindings given, const std::map<std::string, Type> &inputs = {});
 
-/// The graph as text. Constants that came from a data file are named where they lie; others are written
-/// whole.
-std::string text_of(const Model &m);
 /// Writes the graph to `path` (- for standard output). Constants above 64 bytes go to PATH's safetensors
 /// neighbour.
 void save(const Model &m, const std::string &path);

@@ -1,6 +1,4 @@
 #include "compiler/tools/program_args.h"
-#include "compiler/frontend/state.h"
-#include <fmt/format.h>
 
 namespace trellis {
 
@@ -30,21 +28,6 @@ void ProgramArgs::apply(std::unique_ptr<Graph> &g) const {
   TrainingOptions o;
   o.loss = loss_, o.optimiser = parse_optimiser(optimiser_);
   g = make_training_graph(*g, o);
-}
-
-DataInputs data_inputs(const Graph &g) {
-  Values data = inputs_of_role(g, "data");
-  std::string names;
-  for (Value v : data)
-    names += fmt::format("{}'{}' ({})", names.empty() ? "" : ", ", name_of_input(v), v.type().str());
-  auto is_target = [](Value v) { return name_of_input(v) == "label" || name_of_input(v) == "target"; };
-  if (data.size() == 1) return {data[0], {}};
-  if (data.size() == 2)
-    return is_target(data[0]) && !is_target(data[1]) ? DataInputs{data[1], data[0]}
-                                                     : DataInputs{data[0], data[1]};
-  throw CompileError(g.location,
-                     fmt::format("@{} has the inputs {}: expected one of samples and one of targets", g.name,
-                                 names.empty() ? "none" : names));
 }
 
 } // namespace trellis

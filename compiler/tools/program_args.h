@@ -20,11 +20,4 @@ private:
   std::string loss_, optimiser_ = "sgd:lr=0.01";
 };
 
-/// Of a model or a training graph: the data input that samples go to, and the one of targets (null: there is
-/// none). The target is called "label" or "target", or is the second of two. Throws where this does not say.
-struct DataInputs {
-  Value sample, target;
-};
-DataInputs data_inputs(const Graph &g);
-
 } // namespace trellis

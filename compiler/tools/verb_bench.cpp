@@ -2,6 +2,7 @@
 #include "compiler/data/npy.h"
 #include "compiler/data/random.h"
 #include "compiler/frontend/state.h"
+#include "compiler/frontend/training_programs.h"
 #include "compiler/tools/code_args.h"
 #include "compiler/tools/model.h"
 #include "compiler/tools/peak.h"

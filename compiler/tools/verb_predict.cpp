@@ -1,6 +1,6 @@
 // trellis predict: what a trained model says about samples.
 #include "compiler/frontend/state.h"
-#include "compiler/frontend/training.h"
+#include "compiler/frontend/training_programs.h"
 #include "compiler/tools/checkpoint.h"
 #include "compiler/tools/code_args.h"
 #include "compiler/tools/model.h"

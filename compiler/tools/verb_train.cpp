@@ -3,10 +3,11 @@
 #include "compiler/data/progress.h"
 #include "compiler/data/svg.h"
 #include "compiler/frontend/state.h"
+#include "compiler/frontend/training_programs.h"
 #include "compiler/tools/checkpoint.h"
 #include "compiler/tools/code_args.h"
+#include "compiler/tools/model.h"
 #include "compiler/tools/training_data.h"
-#include "compiler/tools/training_programs.h"
 #include "compiler/tools/verbs.h"
 #include <cstdio>
 #include <fmt/format.h>
