@@ -83,13 +83,18 @@ const char *trellis_status_text(trellis_status status) {
   case TRELLIS_BAD_PROGRAM: return "the program is malformed or of another version";
   case TRELLIS_BAD_THREADS: return "the number of threads is out of range";
   case TRELLIS_BAD_COUNT: return "wrong number of inputs or outputs";
-  case TRELLIS_BAD_NAME: return "no state has this name";
+  case TRELLIS_BAD_NAME: return "no tensor has this name";
   case TRELLIS_BAD_DTYPE: return "wrong dtype";
   case TRELLIS_BAD_RANK: return "wrong rank";
   case TRELLIS_BAD_DIMS: return "wrong dims";
   case TRELLIS_BAD_POINTER: return "null or misaligned pointer";
   case TRELLIS_BAD_OVERLAP: return "an output shares memory with another tensor";
   case TRELLIS_BAD_INDEX: return "an index is out of range";
+  case TRELLIS_BAD_MODEL: return "the model is wrong";
+  case TRELLIS_BAD_FILE: return "a file cannot be used";
+  case TRELLIS_BAD_OPTION: return "an option is wrong";
+  case TRELLIS_NOT_FINITE: return "the loss is not finite";
+  case TRELLIS_FAILED: return "the system refused";
   }
   return "unknown status";
 }

@@ -32,7 +32,7 @@ extern "C" {
 
 /* Version of this interface: the major part changes when a caller must be recompiled. */
 #define TRELLIS_API_MAJOR 1
-#define TRELLIS_API_MINOR 0
+#define TRELLIS_API_MINOR 1
 /* The most threads that a context may use. */
 #define TRELLIS_MAX_THREADS 512
 
@@ -43,13 +43,19 @@ typedef enum {
   TRELLIS_BAD_PROGRAM, /* another version of the program format, or a malformed program */
   TRELLIS_BAD_THREADS, /* not 1 to TRELLIS_MAX_THREADS, or the system refuses to start them */
   TRELLIS_BAD_COUNT,   /* not as many inputs or outputs as the program has */
-  TRELLIS_BAD_NAME,    /* no state of that name */
+  TRELLIS_BAD_NAME,    /* no tensor of that name */
   TRELLIS_BAD_DTYPE,
   TRELLIS_BAD_RANK,
   TRELLIS_BAD_DIMS,
   TRELLIS_BAD_POINTER, /* null, or not aligned to the element's size */
   TRELLIS_BAD_OVERLAP, /* an output shares memory with an input or another output */
-  TRELLIS_BAD_INDEX    /* an element of an input that is used as an index is out of range */
+  TRELLIS_BAD_INDEX,   /* an element of an input that is used as an index is out of range */
+  /* Of the compiler alone (compiler/api/trellis_compiler.h). */
+  TRELLIS_BAD_MODEL,  /* the text is wrong, or there is no code for what it says */
+  TRELLIS_BAD_FILE,   /* a file cannot be read or written, or holds something else */
+  TRELLIS_BAD_OPTION, /* an option has no such value, or does not go with the others */
+  TRELLIS_NOT_FINITE, /* the loss is infinite or no number */
+  TRELLIS_FAILED      /* the system refused something; the text says what */
 } trellis_status;
 
 /* A caller's tensor: dense, row-major, aligned to its element. `data` may be null where there are no
