@@ -1,11 +1,10 @@
 // trellis bench: times a model's program, or one step of its training.
 #include "compiler/data/npy.h"
-#include "compiler/data/random.h"
 #include "compiler/frontend/state.h"
 #include "compiler/frontend/training_programs.h"
+#include "compiler/measure.h"
 #include "compiler/tools/code_args.h"
 #include "compiler/tools/model.h"
-#include "compiler/tools/peak.h"
 #include "compiler/tools/program_args.h"
 #include "compiler/tools/tensor_args.h"
 #include "compiler/tools/verbs.h"
@@ -55,25 +54,6 @@ struct Measured {
   double median() const { return ms[ms.size() / 2]; }
 };
 
-// Numbers in place of inputs that are not given: floats in [-1, 1), indices in their range, other integers 0
-// or 1.
-Tensor random_input(const Executable &e, size_t input, uint64_t seed) {
-  const Type &type = e.inputs()[input].type;
-  Random random(seed, input);
-  Tensor t(type.dtype, dims_of(type.shape));
-  int64_t low = 0, high = 2;
-  for (uint32_t i = 0; i < e.program().index_check_count; ++i)
-    if (const trellis_index_check &c = e.program().index_checks[i]; size_t(c.input) == input)
-      low = std::max(low, c.low), high = c.high;
-  uint32_t range = uint32_t(std::clamp<int64_t>(high - low, 1, UINT32_MAX));
-  for (int64_t i = 0; i < t.size(); ++i)
-    if (is_float(type.dtype))
-      t.set(i, random.uniform(-1, 1));
-    else
-      t.set_int(i, low + random.below(range));
-  return t;
-}
-
 std::vector<Tensor> input_buffers(const Executable &e, std::map<std::string, Tensor> given) {
   std::vector<Tensor> out;
   for (size_t i = 0; i < e.inputs().size(); ++i) {
@@ -84,13 +64,6 @@ std::vector<Tensor> input_buffers(const Executable &e, std::map<std::string, Ten
   for (const auto &[name, t] : given)
     throw CompileError(fmt::format("--input {}: {} has no input of this name", name, e.name()));
   return out;
-}
-
-int64_t held_bytes(const trellis_program &p) {
-  int64_t bytes = p.arena_bytes;
-  for (uint32_t i = 0; i < p.state_count; ++i) bytes += p.states[i].bytes;
-  for (uint32_t i = 0; i < p.constant_count; ++i) bytes += p.constants[i].bytes;
-  return bytes;
 }
 
 Measured measure(Session &s, const std::vector<Tensor> &inputs, bool train, double seconds) {
@@ -115,7 +88,7 @@ Measured measure(Session &s, const std::vector<Tensor> &inputs, bool train, doub
   rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
   m.peak_bytes = int64_t(usage.ru_maxrss) * 1024;
-  m.plan_bytes = held_bytes(e.program());
+  m.plan_bytes = plan_bytes(e.program());
   for (const ProgramCall &c : e.calls()) m.flops += c.flops;
   return m;
 }

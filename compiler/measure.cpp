@@ -1,4 +1,5 @@
-#include "compiler/tools/peak.h"
+#include "compiler/measure.h"
+#include "compiler/data/random.h"
 #include <algorithm>
 #include <chrono>
 
@@ -60,6 +61,30 @@ double measure_peak(const CompileOptions &options, int threads) {
     best = std::min(best, std::chrono::duration<double>(Clock::now() - before).count());
   }
   return 2.0 * double(y.type.size()) * double(kSteps) / best;
+}
+
+Tensor random_input(const Executable &e, size_t input, uint64_t seed) {
+  const Type &type = e.inputs()[input].type;
+  Random random(seed, input);
+  Tensor t(type.dtype, dims_of(type.shape));
+  int64_t low = 0, high = 2;
+  for (uint32_t i = 0; i < e.program().index_check_count; ++i)
+    if (const trellis_index_check &c = e.program().index_checks[i]; size_t(c.input) == input)
+      low = std::max(low, c.low), high = c.high;
+  uint32_t range = uint32_t(std::clamp<int64_t>(high - low, 1, UINT32_MAX));
+  for (int64_t i = 0; i < t.size(); ++i)
+    if (is_float(type.dtype))
+      t.set(i, random.uniform(-1, 1));
+    else
+      t.set_int(i, low + random.below(range));
+  return t;
+}
+
+int64_t plan_bytes(const trellis_program &p) {
+  int64_t bytes = p.arena_bytes;
+  for (uint32_t i = 0; i < p.state_count; ++i) bytes += p.states[i].bytes;
+  for (uint32_t i = 0; i < p.constant_count; ++i) bytes += p.constants[i].bytes;
+  return bytes;
 }
 
 } // namespace trellis
