@@ -9,7 +9,7 @@
 namespace trellis {
 
 Model parse_model(std::string_view text, const std::string &file, const std::string &folder) {
-  Model m{file, nullptr, {}};
+  Model m{file, nullptr, {}, {}};
   std::map<std::string, SafeTensors> files;
   ParseOptions options;
   options.data = [&](const DataRef &ref) {

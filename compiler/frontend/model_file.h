@@ -1,11 +1,13 @@
 // Models as files: the text, with its large constants found beside it.
 #pragma once
+#include "compiler/data/named_tensor.h"
 #include "ir/graph.h"
 #include "ir/parse.h"
 #include <map>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace trellis {
 
@@ -13,6 +15,7 @@ namespace trellis {
 struct Model {
   std::string path;
   std::unique_ptr<Graph> graph;
+  std::vector<NamedTensor> weights;     ///< that the file itself holds
   std::map<const void *, DataRef> data; ///< by storage
 };
 

@@ -43,12 +43,17 @@ void WeightArgs::declare(CLI::App &app) {
       ->capture_default_str();
 }
 
-std::vector<NamedTensor> WeightArgs::values(const Graph &g, const std::set<std::string> &given) const {
+std::vector<NamedTensor> WeightArgs::values(const Graph &g, std::span<const NamedTensor> own,
+                                            const std::set<std::string> &given) const {
   if (!file_.empty()) return weights_for(g, read_safetensors(file_), file_);
   std::vector<NamedTensor> out;
   for (Value v : g.inputs()) {
     std::string name(name_of_input(v));
     if (role_of(v) == "data" || given.count(name)) continue;
+    if (const Tensor *t = find(own, name)) {
+      out.push_back({name, *t});
+      continue;
+    }
     std::string init = v.node->attrs.get_or<std::string>(Attr::init, "");
     if (init.empty())
       throw CompileError(

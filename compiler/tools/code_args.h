@@ -28,8 +28,9 @@ private:
 class WeightArgs {
 public:
   void declare(CLI::App &app);
-  /// From the file, or from the initialisers. `given`: names that get their values elsewhere.
-  std::vector<NamedTensor> values(const Graph &g, const std::set<std::string> &given = {}) const;
+  /// From the file, or from `own` (what the model itself holds), or from the initialisers. `given`: names that get their
+  /// values elsewhere.
+  std::vector<NamedTensor> values(const Graph &g, std::span<const NamedTensor> own, const std::set<std::string> &given = {}) const;
 
 private:
   std::string file_;

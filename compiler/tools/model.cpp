@@ -1,10 +1,11 @@
 #include "compiler/tools/model.h"
 #include "compiler/data/atomic_file.h"
 #include "compiler/data/input.h"
-#include "compiler/data/safetensors.h"
+#include "compiler/onnx/import.h"
 #include "compiler/tools/verbs.h"
 #include "ir/literal.h"
 #include "ir/print.h"
+#include "ir/verify.h"
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
@@ -15,7 +16,7 @@
 namespace trellis {
 
 void ModelOptions::declare(CLI::App &app) {
-  app.add_option("FILE", path_, "model: a .trl text, or - for standard input")->required();
+  app.add_option("FILE", path_, "model: a .trl text, an .onnx file, or - for standard input")->required();
   app.add_option("--dim", dims_, "number of a symbolic dim, e.g. --dim N=8")
       ->type_name("NAME=NUMBER")
       ->allow_extra_args(false);
@@ -42,8 +43,12 @@ static std::string read_standard_input() {
   return text;
 }
 
-Model ModelOptions::load() const {
-  return path_ == "-" ? parse_model(read_standard_input(), "<stdin>", "") : load_model(path_);
+Model ModelOptions::load(const std::map<std::string, Tensor> &given) const {
+  if (path_ == "-") return parse_model(read_standard_input(), "<stdin>", "");
+  if (!is_onnx()) return load_model(path_);
+  onnx::Imported imported = onnx::import_model(onnx::read_file(path_), {given, dims()});
+  verify(*imported.graph);
+  return {path_, std::move(imported.graph), std::move(imported.weights), {}};
 }
 
 void resolve_dims(std::unique_ptr<Graph> &g, Bindings given, const std::map<std::string, Type> &inputs) {

@@ -14,8 +14,12 @@ namespace trellis {
 class ModelOptions {
 public:
   void declare(CLI::App &app);
-  /// Reads and verifies the graph, symbolic dims as they are.
-  Model load() const;
+  /// Reads and verifies the graph, symbolic dims as they are. An ONNX file becomes the graph of one binding, by --dim and
+  /// by the tensors in `given`.
+  Model load(const std::map<std::string, Tensor> &given = {}) const;
+  const std::string &path() const { return path_; }
+  /// FILE is in ONNX's format.
+  bool is_onnx() const { return path_.ends_with(".onnx"); }
   /// --dim NAME=NUMBER, as given.
   Bindings dims() const;
 

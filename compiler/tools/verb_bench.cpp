@@ -140,9 +140,9 @@ std::string report(const Measured &m, double peak, const Executable &e) {
 
 void bench(const BenchOptions &o) {
   int threads = o.code.threads();
-  Model m = o.model.load();
   std::map<std::string, Tensor> given = o.tensors.files();
-  resolve_dims(m.graph, o.model.dims(), o.tensors.types(*m.graph, given));
+  Model m = o.model.load(given);
+  if (!o.model.is_onnx()) resolve_dims(m.graph, o.model.dims(), o.tensors.types(*m.graph, given));
   o.program.apply(m.graph);
   const Graph &g = *m.graph;
   o.tensors.add_literals(g, given);
@@ -161,7 +161,7 @@ void bench(const BenchOptions &o) {
     else
       data.emplace(name, t);
   }
-  for (NamedTensor &t : o.weights.values(g, names)) states.push_back(std::move(t));
+  for (NamedTensor &t : o.weights.values(g, m.weights, names)) states.push_back(std::move(t));
 
   Session s(compile(g, o.code.options()), threads);
   set_states(s, states);

@@ -70,7 +70,7 @@ void compile_model(const CompileVerb &o) {
   if (!binary && !o.header.empty())
     throw CompileError(fmt::format("--header {}: only --emit=obj and --emit=so have one", o.header));
   Model m = o.model.load();
-  resolve_dims(m.graph, o.model.dims());
+  if (!o.model.is_onnx()) resolve_dims(m.graph, o.model.dims());
   o.program.apply(m.graph);
   if (form == "trl") {
     m.graph = legal_graph(*m.graph, options);
@@ -87,7 +87,7 @@ void compile_model(const CompileVerb &o) {
     }
     return o.output.empty() || o.output == "-" ? write_out(text) : write_file(o.output, text);
   }
-  std::vector<NamedTensor> state = o.weights.values(*m.graph);
+  std::vector<NamedTensor> state = o.weights.values(*m.graph, m.weights);
   Program p = lower_program(*m.graph, options);
   AotOptions aot{options.threads, state};
   std::string path = o.output;

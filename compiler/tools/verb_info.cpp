@@ -1,4 +1,5 @@
 // trellis info: what a model is, at a glance.
+#include "compiler/onnx/import.h"
 #include "compiler/tools/model.h"
 #include "compiler/tools/verbs.h"
 #include <fmt/format.h>
@@ -39,12 +40,22 @@ static std::string describe_model(const Graph &g) {
   return out + "\n";
 }
 
+// An ONNX file needs no binding to be told of; where all dims are bound its graph is made as well, and refused as it is.
+static void describe_onnx(const ModelOptions &o) {
+  onnx::File file = onnx::read_file(o.path());
+  onnx::check_model(file);
+  std::string text = onnx::describe(file);
+  if (!o.dims().empty()) onnx::import_model(file, {{}, o.dims()});
+  write_out(text);
+}
+
 void add_info(Driver &d) {
   auto o = std::make_shared<ModelOptions>();
   CLI::App *app = d.app.add_subcommand("info", "Tell a model's inputs, outputs, parameters and ops");
   o->declare(*app);
   app->callback([&d, o] {
     d.chosen = [o] {
+      if (o->is_onnx()) return describe_onnx(*o);
       Model m = o->load();
       if (Bindings dims = o->dims(); !dims.empty()) resolve_dims(m.graph, dims);
       write_out(describe_model(*m.graph));

@@ -40,7 +40,7 @@ void add_opt(Driver &d) {
     d.chosen = [o] {
       Model m = o->model.load();
       Bindings dims = o->model.dims();
-      if (!dims.empty()) resolve_dims(m.graph, dims);
+      if (!dims.empty() && !o->model.is_onnx()) resolve_dims(m.graph, dims);
       o->pass.verify = !o->no_verify;
       o->pass.print_after = {o->print_after.begin(), o->print_after.end()};
       o->pass.off = {o->off.begin(), o->off.end()};

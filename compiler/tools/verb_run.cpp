@@ -95,13 +95,13 @@ void add_run(Driver &d) {
   app->callback([&d, o] {
     d.chosen = [o] {
       o->code.threads(); // a wrong number is said first
-      Model m = o->model.load();
       std::map<std::string, Tensor> inputs = o->tensors.files();
-      resolve_dims(m.graph, o->model.dims(), o->tensors.types(*m.graph, inputs));
+      Model m = o->model.load(inputs);
+      if (!o->model.is_onnx()) resolve_dims(m.graph, o->model.dims(), o->tensors.types(*m.graph, inputs));
       o->tensors.add_literals(*m.graph, inputs);
       std::set<std::string> given;
       for (const auto &[name, t] : inputs) given.insert(name);
-      for (NamedTensor &t : o->weights.values(*m.graph, given)) inputs.emplace(t.name, std::move(t.tensor));
+      for (NamedTensor &t : o->weights.values(*m.graph, m.weights, given)) inputs.emplace(t.name, std::move(t.tensor));
       choose_outputs(*m.graph, o->tensors);
       o->tensors.write(o->interpret ? interpret(*m.graph, inputs) : run_compiled(*m.graph, inputs, o->code));
     };

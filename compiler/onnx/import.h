@@ -1,0 +1,33 @@
+// From an ONNX file to a graph for one binding of its dims.
+#pragma once
+#include "compiler/data/named_tensor.h"
+#include "compiler/onnx/model.h"
+#include "ir/bind.h"
+
+namespace trellis::onnx {
+
+struct ImportOptions {
+  /// Inputs' tensors by name: their shapes bind dims, and their elements are there where an operator's shape depends on
+  /// them. The graph then holds for these elements alone; see Imported::specialised.
+  std::map<std::string, Tensor> given;
+  /// Numbers of symbolic dims, by name; a dim without a name is called INPUT.AXIS.
+  Bindings dims;
+};
+
+struct Imported {
+  std::unique_ptr<Graph> graph;
+  std::vector<NamedTensor> weights;     ///< of the graph's parameters
+  std::vector<std::string> specialised; ///< inputs whose given elements the graph has built in
+};
+
+/// Throws one CompileError that lists every operator and node that is not supported or does not hold together.
+Imported import_model(const File &file, const ImportOptions &options = {});
+
+/// What can be said without any binding: throws as import_model does where operators are not supported or the graph's
+/// names and tensors do not hold together.
+void check_model(const File &file);
+
+/// Inputs, outputs, operator sets, operators with counts, parameters: a line each.
+std::string describe(const File &file);
+
+} // namespace trellis::onnx

@@ -1,0 +1,372 @@
+#include "compiler/onnx/importer.h"
+#include "ir/eval.h"
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace trellis::onnx {
+
+static constexpr int kDeepest = 64;             // of functions and subgraphs in each other
+static constexpr int64_t kMostSteps = 1 << 20;  // nodes, those of functions and bodies counted at every use
+static constexpr int64_t kMostKnown = 1 << 20;  // elements of one value that is evaluated at import
+static constexpr size_t kMostErrors = 200;
+
+const Entry *Scope::find(const std::string &name) const {
+  for (const Scope *s = this; s; s = s->outer)
+    if (auto it = s->names.find(name); it != s->names.end()) return &it->second;
+  return nullptr;
+}
+
+Location location_of(const File &file, const NodeProto &node) {
+  std::string name = node.name();
+  if (name.empty() && node.output_size()) name = node.output(0);
+  return file.at(fmt::format("node {} ({})", quote_name(name), node.op_type()));
+}
+
+std::string function_key(std::string_view domain, std::string_view name, std::string_view overload) {
+  return fmt::format("{}:{}:{}", domain == "ai.onnx" ? "" : domain, name, overload);
+}
+
+Importer::Importer(const File &file, const ImportOptions &options) : file_(file), options_(options), dims_(options.dims) {
+  std::string name;
+  for (char c : file.model->graph().name()) name += std::isalnum(uint8_t(c)) || c == '_' ? c : '_';
+  if (name.empty() || std::isdigit(uint8_t(name[0]))) name = "model" + name;
+  graph_ = std::make_unique<Graph>(name);
+  graph_->location = file.at();
+  opsets_ = opsets_of(file.model->opset_import());
+  for (const FunctionProto &f : file.model->functions()) functions_[function_key(f.domain(), f.name(), f.overload())] = &f;
+}
+
+void Importer::report(const CompileError &e) {
+  for (const Diagnostic &d : e.diagnostics())
+    if (errors_.size() < kMostErrors) errors_.push_back(d);
+}
+
+Imported Importer::run() {
+  const GraphProto &g = file_.model->graph();
+  scope_ = &top_;
+  declare_inputs();
+  declare_initialisers(g, top_, true);
+  if (!errors_.empty()) throw CompileError(errors_);
+  run_nodes(g.node(), top_);
+  for (const ValueInfoProto &o : g.output()) {
+    Location where = file_.at(fmt::format("output {}", quote_name(o.name())));
+    try {
+      Entry e = lookup(o.name(), top_, where);
+      if (e.sequence) throw CompileError(where, "a sequence can not leave the model");
+      if (!e.broken) graph_->outputs.push_back({o.name(), e.value});
+    } catch (const CompileError &error) { report(error); }
+  }
+  if (!errors_.empty()) throw CompileError(errors_);
+  if (graph_->outputs.empty()) throw CompileError(file_.at(), "the graph has no output");
+  Imported out;
+  out.graph = finish();
+  std::unordered_map<std::string, Tensor> by_name;
+  for (const auto &[node, t] : weights_) by_name[node->attrs.word(Attr::name)] = t;
+  for (Value v : out.graph->inputs())
+    if (auto it = by_name.find(v.node->attrs.word(Attr::name)); it != by_name.end()) out.weights.push_back({it->first, it->second});
+  out.specialised.assign(specialised_.begin(), specialised_.end());
+  std::sort(out.specialised.begin(), out.specialised.end());
+  return out;
+}
+
+// --- inputs and initialisers ---
+
+Shape Importer::shape_of_input(const ValueInfoProto &v, const Tensor *given, const Location &where) {
+  const TypeProto::Tensor &type = v.type().tensor_type();
+  if (!type.has_shape()) {
+    if (!given) throw CompileError(where, "its shape is not known: give the input's tensor");
+    return shape_of(given->dims());
+  }
+  if (given && given->rank() != type.shape().dim_size())
+    throw CompileError(where, fmt::format("has rank {}, but {} is given", type.shape().dim_size(), given->type().str()));
+  Shape shape;
+  for (int k = 0; k < type.shape().dim_size(); ++k) {
+    const TensorShapeProto::Dimension &d = type.shape().dim(k);
+    int64_t there = given ? given->dims()[size_t(k)] : -1;
+    if (d.has_dim_value() && d.dim_value() >= 0 && !(d.dim_value() == 0 && given)) {
+      if (given && there != d.dim_value())
+        throw CompileError(where, fmt::format("axis {} has {} elements, but {} is given", k, d.dim_value(), given->type().str()));
+      shape.push_back(d.dim_value());
+      continue;
+    }
+    std::string name = d.dim_param().empty() ? fmt::format("{}.{}", v.name(), k) : d.dim_param();
+    auto it = dims_.find(name);
+    if (given && it == dims_.end()) it = dims_.emplace(name, there).first;
+    if (it == dims_.end()) throw CompileError(where, fmt::format("dim '{}' has no number: give --dim {}=NUMBER or the input's tensor", name, name));
+    if (given && it->second != there)
+      throw CompileError(where, fmt::format("dim '{}' is {}, but {} is given", name, it->second, given->type().str()));
+    shape.push_back(it->second);
+  }
+  return shape;
+}
+
+void Importer::declare_inputs() {
+  const GraphProto &g = file_.model->graph();
+  std::unordered_set<std::string> initialised;
+  for (const TensorProto &t : g.initializer()) initialised.insert(t.name());
+  for (const SparseTensorProto &t : g.sparse_initializer()) initialised.insert(t.values().name());
+  for (const ValueInfoProto &v : g.input()) {
+    auto it = options_.given.find(v.name());
+    const Tensor *given = it == options_.given.end() ? nullptr : &it->second;
+    if (initialised.contains(v.name()) && !given) continue;
+    Location where = file_.at(fmt::format("input {}", quote_name(v.name())));
+    LocationScope at(*graph_, where);
+    try {
+      if (v.type().value_case() != TypeProto::kTensorType) throw CompileError(where, "only tensors can be inputs");
+      DType dtype = dtype_of(v.type().tensor_type().elem_type(), where);
+      if (given && given->dtype() != dtype)
+        throw CompileError(where, fmt::format("is of {}, but {} is given", name(dtype), given->type().str()));
+      Value x = graph_->input(v.name(), {dtype, shape_of_input(v, given, where)});
+      if (given) given_.emplace(x.node, *given);
+      top_.names[v.name()] = {x, false, nullptr};
+    } catch (const CompileError &e) {
+      report(e);
+      top_.names[v.name()] = {{}, true, nullptr};
+    }
+  }
+}
+
+void Importer::declare_initialisers(const GraphProto &graph, Scope &scope, bool weights) {
+  auto declare = [&](const std::string &name, auto &&tensor) {
+    if (scope.names.contains(name)) return; // an input that is given
+    Location where = file_.at(fmt::format("initializer {}", quote_name(name)));
+    LocationScope at(*graph_, where);
+    try {
+      Tensor t = tensor(where);
+      bool weight = weights && is_float(t.dtype()) && t.rank() > 0 && t.size() > 0;
+      Value v = weight ? graph_->input(name, t.type(), "param") : graph_->constant(t);
+      if (weight) weights_.emplace(v.node, t);
+      scope.names[name] = {v, false, nullptr};
+    } catch (const CompileError &e) {
+      report(e);
+      scope.names[name] = {{}, true, nullptr};
+    }
+  };
+  for (const TensorProto &t : graph.initializer()) declare(t.name(), [&](const Location &at) { return tensor(t, at); });
+  for (const SparseTensorProto &t : graph.sparse_initializer()) declare(t.values().name(), [&](const Location &at) { return tensor(t, at); });
+}
+
+// --- nodes ---
+
+Entry Importer::lookup(const std::string &name, const Scope &scope, const Location &where) const {
+  if (const Entry *e = scope.find(name)) return *e;
+  throw CompileError(where, fmt::format("uses {}, which is no input, no initializer and no result of an earlier node", quote_name(name)));
+}
+
+void Importer::run_nodes(const google::protobuf::RepeatedPtrField<NodeProto> &nodes, Scope &scope) {
+  Scope *saved = std::exchange(scope_, &scope);
+  for (const NodeProto &n : nodes) run_node(n, scope);
+  scope_ = saved;
+}
+
+void Importer::run_node(const NodeProto &node, Scope &scope) {
+  Location where = location_of(file_, node);
+  if (++steps_ > kMostSteps) throw CompileError(where, "the model unfolds into more than a million nodes");
+  std::vector<Entry> results;
+  try {
+    LocationScope at(*graph_, where);
+    results = results_of(node, scope, where);
+  } catch (const CompileError &e) {
+    // An error inside the graph's rules carries the node's location already.
+    report(e);
+    results.clear();
+  }
+  for (int i = 0; i < node.output_size(); ++i) {
+    const std::string &name = node.output(i);
+    if (name.empty()) continue;
+    Entry e = size_t(i) < results.size() ? results[size_t(i)] : Entry{{}, true, nullptr};
+    if (!e.value && !e.sequence && !e.broken) {
+      report(CompileError(where, fmt::format("result {} ({}) is not supported", i + 1, quote_name(name))));
+      e.broken = true;
+    }
+    if (!scope.names.emplace(name, e).second) report(CompileError(where, fmt::format("{} is given twice", quote_name(name))));
+    if (e.value && &scope == &top_) graph_->set_name(e.value, name);
+  }
+}
+
+std::vector<Entry> Importer::results_of(const NodeProto &node, Scope &scope, const Location &where) {
+  bool broken = false;
+  for (const std::string &name : node.input())
+    if (!name.empty()) broken |= lookup(name, scope, where).broken;
+  if (auto it = functions_.find(function_key(node.domain(), node.op_type(), node.overload())); it != functions_.end())
+    return broken ? std::vector<Entry>(size_t(node.output_size()), Entry{{}, true, nullptr}) : inline_function(*it->second, node, scope, where);
+  if (std::string why = refusal(node, opsets_); !why.empty()) throw CompileError(where, why);
+  std::vector<Entry> out(size_t(node.output_size()));
+  if (broken) {
+    for (Entry &e : out) e.broken = true;
+    return out;
+  }
+  std::vector<Value> operands;
+  for (const std::string &name : node.input()) operands.push_back(name.empty() ? Value{} : lookup(name, scope, where).value);
+  int version = opsets_.at(node.domain() == "ai.onnx" ? "" : node.domain());
+  Step step(*this, *graph_, node, version, std::move(operands), where);
+  std::vector<std::pair<int, Values>> saved = std::exchange(sequences_, {});
+  Values values;
+  if (Recipe recipe = Recipes::all().find(node.domain(), node.op_type(), version)) {
+    values = recipe(step);
+  } else {
+    std::vector<Operand> x;
+    for (Value v : step.all()) x.push_back(v);
+    Op op = *aliased(node.op_type());
+    if (int(x.size()) != info(op).arity) step.fail(fmt::format("{} operands, but it takes {}", x.size(), info(op).arity));
+    values = {elementwise(*graph_, op, x)};
+  }
+  for (size_t i = 0; i < out.size() && i < values.size(); ++i) out[i].value = values[i];
+  for (auto &[i, s] : sequences_)
+    if (size_t(i) < out.size()) out[size_t(i)].sequence = std::make_shared<const Values>(std::move(s));
+  sequences_ = std::move(saved);
+  return out;
+}
+
+std::string refusal(const NodeProto &node, const std::unordered_map<std::string, int> &opsets) {
+  std::string domain = node.domain() == "ai.onnx" ? "" : node.domain();
+  auto it = opsets.find(domain);
+  std::string called = domain.empty() ? node.op_type() : domain + "." + node.op_type();
+  if (it == opsets.end()) return fmt::format("operator {} is not supported: the model imports no operator set of domain {}", called, quote_name(domain));
+  const Recipes &all = Recipes::all();
+  if (all.find(domain, node.op_type(), it->second) || (domain.empty() && aliased(node.op_type()))) return "";
+  if (all.knows(domain, node.op_type())) return fmt::format("operator {} is not supported in version {} of its operator set", called, it->second);
+  return fmt::format("operator {} (version {}{}) is not supported", called, it->second, domain.empty() ? "" : " of domain " + quote_name(domain));
+}
+
+Values Importer::run_body(const GraphProto &body, const Values &arguments) {
+  if (depth_ >= kDeepest) throw CompileError(graph_->location, "subgraphs are nested too deeply");
+  if (int(arguments.size()) != body.input_size())
+    throw CompileError(graph_->location, fmt::format("a body takes {} values, but {} are given", body.input_size(), arguments.size()));
+  Scope scope;
+  scope.outer = scope_;
+  size_t before = errors_.size();
+  for (int i = 0; i < body.input_size(); ++i) scope.names[body.input(i).name()] = {arguments[size_t(i)], false, nullptr};
+  declare_initialisers(body, scope, false);
+  ++depth_;
+  run_nodes(body.node(), scope);
+  --depth_;
+  Values out;
+  for (const ValueInfoProto &o : body.output()) {
+    Entry e = lookup(o.name(), scope, graph_->location);
+    if (e.sequence) throw CompileError(graph_->location, "a body that gives a sequence is not supported");
+    if (e.broken && errors_.size() == before) throw CompileError(graph_->location, "a body could not be read");
+    out.push_back(e.value);
+  }
+  if (errors_.size() != before) throw CompileError(std::vector<Diagnostic>{});
+  return out;
+}
+
+// --- functions ---
+
+// A function's node with references to the function's attributes resolved.
+static void resolve(NodeProto &node, const std::unordered_map<std::string, const AttributeProto *> &attributes) {
+  for (int i = 0; i < node.attribute_size();) {
+    AttributeProto *a = node.mutable_attribute(i);
+    if (!a->ref_attr_name().empty()) {
+      auto it = attributes.find(a->ref_attr_name());
+      if (it == attributes.end()) { // not given and without a default: absent
+        node.mutable_attribute()->DeleteSubrange(i, 1);
+        continue;
+      }
+      std::string name = a->name();
+      *a = *it->second;
+      a->set_name(name);
+    }
+    if (a->has_g())
+      for (NodeProto &n : *a->mutable_g()->mutable_node()) resolve(n, attributes);
+    ++i;
+  }
+}
+
+std::vector<Entry> Importer::inline_function(const FunctionProto &f, const NodeProto &node, const Scope &outer, const Location &where) {
+  if (depth_ >= kDeepest) throw CompileError(where, "functions are nested too deeply, or call themselves");
+  std::unordered_map<std::string, const AttributeProto *> attributes;
+  for (const AttributeProto &a : f.attribute_proto()) attributes[a.name()] = &a;
+  for (const AttributeProto &a : node.attribute()) attributes[a.name()] = &a;
+  Scope scope;
+  for (int i = 0; i < f.input_size(); ++i)
+    scope.names[f.input(i)] = i < node.input_size() && !node.input(i).empty() ? lookup(node.input(i), outer, where) : Entry{};
+  FunctionProto body = f;
+  for (NodeProto &n : *body.mutable_node()) resolve(n, attributes);
+  Opsets saved = std::exchange(opsets_, opsets_of(f.opset_import()));
+  size_t before = errors_.size();
+  ++depth_;
+  run_nodes(body.node(), scope);
+  --depth_;
+  opsets_ = std::move(saved);
+  std::vector<Entry> out;
+  for (const std::string &name : f.output()) {
+    out.push_back(lookup(name, scope, where));
+    out.back().broken |= errors_.size() != before;
+  }
+  return out;
+}
+
+// --- what is known ---
+
+std::optional<Tensor> Importer::known(Value v) {
+  std::vector<const Node *> order, stack{v.node};
+  std::unordered_set<const Node *> seen{v.node};
+  while (!stack.empty()) {
+    const Node *n = stack.back();
+    stack.pop_back();
+    if (unknown_.contains(n)) return std::nullopt;
+    if (known_.contains(n)) continue;
+    bool source = n->op == Op::input;
+    if (source && !weights_.contains(n) && !given_.contains(n)) return unknown_.insert(n), unknown_.insert(v.node), std::nullopt;
+    for (const Type &t : n->types)
+      if (t.size() > kMostKnown && n->op != Op::constant && !source) return std::nullopt;
+    order.push_back(n);
+    for (Value o : n->operands)
+      if (seen.insert(o.node).second) stack.push_back(o.node);
+  }
+  std::sort(order.begin(), order.end(), [](const Node *a, const Node *b) { return a->id < b->id; });
+  for (const Node *n : order) {
+    std::vector<Tensor> operands;
+    for (Value o : n->operands) operands.push_back(known_.at(o.node)[o.index]);
+    if (auto it = weights_.find(n); it != weights_.end()) known_[n] = {it->second};
+    else if (it = given_.find(n); it != given_.end()) known_[n] = {it->second}, specialised_.insert(n->attrs.word(Attr::name));
+    else known_[n] = evaluate_node(*n, operands);
+  }
+  return known_.at(v.node)[v.index];
+}
+
+std::shared_ptr<const Values> Importer::sequence(const std::string &name) const {
+  const Entry *e = scope_->find(name);
+  return e ? e->sequence : nullptr;
+}
+void Importer::give_sequence(int output, Values values) { sequences_.emplace_back(output, std::move(values)); }
+
+// --- the result ---
+
+// A copy without what no output needs: shape arithmetic, weights that became attributes.
+std::unique_ptr<Graph> Importer::finish() {
+  auto out = std::make_unique<Graph>(graph_->name);
+  out->location = file_.at();
+  std::vector<bool> needed(graph_->reachable().empty() ? 0 : size_t(graph_->reachable().back()->id) + 1);
+  std::vector<const Node *> stack;
+  auto visit = [&](Value v) {
+    if (!needed[v.node->id]) needed[v.node->id] = true, stack.push_back(v.node);
+  };
+  for (const NamedValue &o : graph_->outputs) visit(o.value);
+  while (!stack.empty()) {
+    const Node *n = stack.back();
+    stack.pop_back();
+    for (Value v : n->operands) visit(v);
+  }
+  ValueMap map;
+  for (Value v : graph_->inputs()) {
+    bool param = weights_.contains(v.node);
+    if (param && !needed[v.node->id]) continue;
+    LocationScope at(*out, v.node->loc);
+    map[v.node] = {out->input(v.node->attrs.word(Attr::name), v.type(), param ? "param" : "data")};
+  }
+  for (const NamedValue &o : graph_->outputs) out->outputs.push_back({o.name, copy_into(*out, o.value, map)});
+  for (const auto &[node, values] : map)
+    for (uint32_t i = 0; i < values.size(); ++i)
+      if (std::string_view name = graph_->name_of(node->result(i)); !name.empty()) out->set_name(values[i], name);
+  return out;
+}
+
+Imported import_model(const File &file, const ImportOptions &options) {
+  check_model(file);
+  return Importer(file, options).run();
+}
+
+} // namespace trellis::onnx

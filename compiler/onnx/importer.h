@@ -1,0 +1,85 @@
+// The walk over an ONNX graph: names to values, nodes to recipes, and what is known at import.
+#pragma once
+#include "compiler/onnx/import.h"
+#include "compiler/onnx/recipe.h"
+#include <unordered_map>
+#include <unordered_set>
+
+namespace trellis::onnx {
+
+/// What a name stands for. Broken: its node was refused, so that what depends on it is left aside silently. A sequence
+/// exists at import alone.
+struct Entry {
+  Value value;
+  bool broken = false;
+  std::shared_ptr<const Values> sequence;
+};
+
+struct Scope {
+  const Scope *outer = nullptr;
+  std::unordered_map<std::string, Entry> names;
+  const Entry *find(const std::string &name) const;
+};
+
+class Importer {
+public:
+  Importer(const File &file, const ImportOptions &options);
+  Imported run();
+
+  /// The elements of `v` where constants, weights and given inputs decide them, through the interpreter; nothing where
+  /// they do not, or where that would be much work.
+  std::optional<Tensor> known(Value v);
+  /// The results of a subgraph in the scope of the node at hand; `arguments` are values of its inputs.
+  Values run_body(const GraphProto &body, const Values &arguments);
+  /// Whether every result of the last body was made.
+  Tensor tensor(const TensorProto &t, const Location &where) const { return tensor_of(file_, t, where); }
+  Tensor tensor(const SparseTensorProto &t, const Location &where) const { return tensor_of(file_, t, where); }
+
+  /// Sequences: of an operand, and as results of the node at hand.
+  std::shared_ptr<const Values> sequence(const std::string &name) const;
+  void give_sequence(int output, Values values);
+
+private:
+  using Opsets = std::unordered_map<std::string, int>;
+  void declare_inputs();
+  void declare_initialisers(const GraphProto &graph, Scope &scope, bool weights);
+  Shape shape_of_input(const ValueInfoProto &v, const Tensor *given, const Location &where);
+  void run_nodes(const google::protobuf::RepeatedPtrField<NodeProto> &nodes, Scope &scope);
+  void run_node(const NodeProto &node, Scope &scope);
+  std::vector<Entry> results_of(const NodeProto &node, Scope &scope, const Location &where);
+  std::vector<Entry> inline_function(const FunctionProto &f, const NodeProto &node, const Scope &scope, const Location &where);
+  std::unique_ptr<Graph> finish();
+  Entry lookup(const std::string &name, const Scope &scope, const Location &where) const;
+  void report(const CompileError &e);
+
+  const File &file_;
+  const ImportOptions &options_;
+  std::unique_ptr<Graph> graph_;
+  Opsets opsets_;
+  std::unordered_map<std::string, const FunctionProto *> functions_;
+  Scope top_;
+  Scope *scope_ = nullptr; // of the node at hand
+  Bindings dims_;
+  std::vector<Diagnostic> errors_;
+  std::unordered_map<const Node *, Tensor> weights_, given_;
+  std::unordered_map<const Node *, std::vector<Tensor>> known_;
+  std::unordered_set<const Node *> unknown_;
+  std::unordered_set<std::string> specialised_;
+  std::vector<std::pair<int, Values>> sequences_;
+  int depth_ = 0;
+  int64_t steps_ = 0;
+};
+
+/// "node 'conv1' (Conv)" in `file`.
+Location location_of(const File &file, const NodeProto &node);
+/// Operator sets by domain ("" is the standard's).
+template <class List> std::unordered_map<std::string, int> opsets_of(const List &list) {
+  std::unordered_map<std::string, int> out;
+  for (const OperatorSetIdProto &o : list) out[o.domain() == "ai.onnx" ? "" : o.domain()] = int(std::min<int64_t>(o.version(), 1 << 20));
+  return out;
+}
+std::string function_key(std::string_view domain, std::string_view name, std::string_view overload);
+/// Why this operator has no recipe at its version; empty: it has one.
+std::string refusal(const NodeProto &node, const std::unordered_map<std::string, int> &opsets);
+
+} // namespace trellis::onnx

@@ -1,0 +1,123 @@
+#include "compiler/onnx/recipe.h"
+#include "compiler/onnx/importer.h"
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace trellis::onnx {
+
+Step::Step(Importer &importer, Graph &g, const NodeProto &node, int version, std::vector<Value> operands, Location where)
+    : g(g), node(node), version(version), importer(importer), where(std::move(where)), operands_(std::move(operands)) {}
+
+void Step::fail(const std::string &text) const { throw CompileError(where, text); }
+
+Value Step::in(int i) const {
+  require(has(i), fmt::format("operand {} is missing", i + 1));
+  return operands_[size_t(i)];
+}
+
+Values Step::all() const {
+  Values out;
+  for (int i = 0; i < inputs(); ++i) out.push_back(in(i));
+  require(!out.empty(), "it has no operand");
+  return out;
+}
+
+const AttributeProto *Step::attr(std::string_view name) const {
+  for (const AttributeProto &a : node.attribute())
+    if (a.name() == name) return &a;
+  return nullptr;
+}
+int64_t Step::i(std::string_view name, int64_t otherwise) const {
+  const AttributeProto *a = attr(name);
+  return a ? a->i() : otherwise;
+}
+int64_t Step::need_i(std::string_view name) const {
+  require(attr(name), fmt::format("attribute '{}' is missing", name));
+  return attr(name)->i();
+}
+double Step::f(std::string_view name, double otherwise) const {
+  const AttributeProto *a = attr(name);
+  return a ? double(a->f()) : otherwise;
+}
+std::string Step::s(std::string_view name, std::string_view otherwise) const {
+  const AttributeProto *a = attr(name);
+  return a ? a->s() : std::string(otherwise);
+}
+Ints Step::ints(std::string_view name, Ints otherwise) const {
+  const AttributeProto *a = attr(name);
+  return a ? Ints(a->ints().begin(), a->ints().end()) : otherwise;
+}
+std::vector<double> Step::floats(std::string_view name) const {
+  const AttributeProto *a = attr(name);
+  return a ? std::vector<double>(a->floats().begin(), a->floats().end()) : std::vector<double>();
+}
+
+std::optional<Tensor> Step::maybe_known(int i) const { return importer.known(in(i)); }
+Tensor Step::known(int i) const {
+  std::optional<Tensor> t = maybe_known(i);
+  if (!t)
+    fail(fmt::format("operand {}{} decides the shape of the result, so its elements must be known when the model is imported", i + 1,
+                     i < node.input_size() ? fmt::format(" ({})", quote_name(node.input(i))) : ""));
+  return *t;
+}
+Ints Step::known_ints(int i) const {
+  Tensor t = known(i);
+  require(!is_float(t.dtype()), fmt::format("operand {} is {}, but must hold integers", i + 1, t.type().str()));
+  Ints out;
+  for (int64_t k = 0; k < t.size(); ++k) out.push_back(t.get_int(k));
+  return out;
+}
+double Step::known_real(int i) const {
+  Tensor t = known(i);
+  require(t.size() == 1, fmt::format("operand {} is {}, but must hold one number", i + 1, t.type().str()));
+  return t.get(0);
+}
+std::optional<Ints> Step::ints_of(int i, std::string_view attribute) const {
+  if (attr(attribute)) return ints(attribute);
+  if (has(i)) return known_ints(i);
+  return std::nullopt;
+}
+
+int64_t Step::axis(int64_t axis, int rank) const {
+  require(axis >= -rank && axis < rank, fmt::format("axis {} is out of range for rank {}", axis, rank));
+  return axis < 0 ? axis + rank : axis;
+}
+Ints Step::axes(Ints axes, int rank) const {
+  for (int64_t &a : axes) a = axis(a, rank);
+  Ints sorted = axes;
+  std::sort(sorted.begin(), sorted.end());
+  require(std::adjacent_find(sorted.begin(), sorted.end()) == sorted.end(), "an axis is named twice");
+  return axes;
+}
+
+Value Step::constant(const Ints &values) const {
+  return g.constant(Tensor::of<int64_t>(DType::i64, {int64_t(values.size())}, std::span<const int64_t>(values)));
+}
+
+static std::string key(std::string_view domain, std::string_view name) {
+  return fmt::format("{}:{}", domain == "ai.onnx" ? "" : domain, name);
+}
+void Recipes::on(std::string_view name, int since, Recipe recipe, std::string_view domain) { by_name_[key(domain, name)][since] = recipe; }
+void Recipes::on(std::initializer_list<std::string_view> names, int since, Recipe recipe) {
+  for (std::string_view name : names) on(name, since, recipe);
+}
+Recipe Recipes::find(std::string_view domain, std::string_view name, int version) const {
+  auto it = by_name_.find(key(domain, name));
+  if (it == by_name_.end()) return nullptr;
+  auto next = it->second.upper_bound(version);
+  return next == it->second.begin() ? nullptr : std::prev(next)->second;
+}
+bool Recipes::knows(std::string_view domain, std::string_view name) const { return by_name_.contains(key(domain, name)); }
+
+const Recipes &Recipes::all() {
+  static const Recipes recipes = [] {
+    Recipes r;
+    for (auto add : {add_elementwise, add_movement, add_shape, add_reduction, add_contraction, add_pooling, add_normalisation, add_indexed,
+                     add_control})
+      add(r);
+    return r;
+  }();
+  return recipes;
+}
+
+} // namespace trellis::onnx
