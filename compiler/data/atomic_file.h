@@ -9,7 +9,8 @@ namespace trellis {
 
 /// Writes to a temporary file in the target's folder; `commit` makes it durable and renames it over the
 /// target. Any failure is one CompileError that names the target; the old file then stays as it was and the
-/// temporary one is gone. A symbolic link is followed; a device or pipe (/dev/stdout) is written in place.
+/// temporary one is gone. A symbolic link is followed; a device or pipe (/dev/stdout) is written in place. "-" is
+/// refused: it means standard output elsewhere, and no file of that name should appear.
 class AtomicFile {
 public:
   /// `executable` sets the mode of a new file; an existing file's mode is kept.

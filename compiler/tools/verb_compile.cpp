@@ -92,6 +92,10 @@ void compile_model(const CompileVerb &o) {
   AotOptions aot{options.threads, state};
   std::string path = o.output;
   if (path.empty()) path = m.graph->name + (form == "so" ? ".so" : ".o");
+  std::error_code ignored;
+  if (o.header == path || std::filesystem::equivalent(o.header, path, ignored))
+    throw CompileError(fmt::format("--header {}: is also where the code goes", o.header));
+  if (!o.header.empty()) AtomicFile writable(o.header); // said before the code is there without its header
   (form == "so" ? write_shared_library : write_object)(path, p, target, aot);
   if (!o.header.empty()) write_c_header(o.header, p, target, aot);
 }

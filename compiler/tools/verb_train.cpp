@@ -42,7 +42,14 @@ Checkpoint beginning(const TrainOptions &o, const Graph &model) {
   c.model = model.name;
   if (o.label) c.label = *o.label;
   if (o.loss) c.loss = *o.loss;
-  if (o.optimiser) c.optimiser = *o.optimiser;
+  if (o.optimiser) {
+    if (!o.resume.empty())
+      if (auto was = parse_optimiser(c.optimiser).kind; parse_optimiser(*o.optimiser).kind != was)
+        throw CompileError(
+            fmt::format("--optimizer {}: {} was trained by {}; a resumed run can change its options alone",
+                        *o.optimiser, o.resume, name(was)));
+    c.optimiser = *o.optimiser;
+  }
   if (o.batch) c.batch = *o.batch;
   if (o.seed) c.seed = *o.seed;
   return c;
