@@ -14,10 +14,18 @@ std::string Location::str() const {
   return out;
 }
 
+// A number or a name can be as long as its file; beyond a page a message is cut.
+static std::string page_of(const std::string &text) {
+  size_t size = 2000;
+  if (text.size() <= size) return text;
+  while (size && (text[size] & 0xc0) == 0x80) --size; // between characters
+  return text.substr(0, size) + "...";
+}
+
 std::string Diagnostic::str() const {
   static constexpr const char *kKinds[] = {"error", "warning", "note"};
   std::string at = where.str();
-  std::string out = fmt::format("{}{}{}: {}", at, at.empty() ? "" : ": ", kKinds[int(kind)], text);
+  std::string out = fmt::format("{}{}{}: {}", at, at.empty() ? "" : ": ", kKinds[int(kind)], page_of(text));
   if (source_line.empty()) return out;
   std::string pad;
   for (int i = 0; i + 1 < where.column && i < int(source_line.size()); ++i) pad += source_line[size_t(i)] == '\t' ? '\t' : ' ';
