@@ -60,6 +60,8 @@ void write_checkpoint(const std::string &path, const Checkpoint &c) {
                    {"batch", std::to_string(c.batch)},
                    {"seed", std::to_string(c.seed)}};
   if (!c.label.empty()) file.metadata.emplace_back("label", c.label);
+  for (size_t i = 0; i < c.class_names.size(); ++i)
+    file.metadata.emplace_back(fmt::format("class.{}", i), c.class_names[i]);
   if (c.scaling) {
     file.metadata.emplace_back("scaling.mean", numbers_text(c.scaling->mean));
     file.metadata.emplace_back("scaling.deviation", numbers_text(c.scaling->deviation));
@@ -70,7 +72,9 @@ void write_checkpoint(const std::string &path, const Checkpoint &c) {
 DataNotes data_notes(const SafeTensors &file, const std::string &path) {
   Notes notes{file, path};
   DataNotes out{
-      notes.text("loss"), notes.text("label"), file.find_metadata("seed") ? notes.number("seed") : 0, {}};
+      notes.text("loss"), notes.text("label"), file.find_metadata("seed") ? notes.number("seed") : 0, {}, {}};
+  while (const std::string *s = file.find_metadata(fmt::format("class.{}", out.class_names.size())))
+    out.class_names.push_back(*s);
   if (file.find_metadata("scaling.mean")) {
     out.scaling = Scaling{notes.numbers("scaling.mean"), notes.numbers("scaling.deviation")};
     if (out.scaling->mean.size() != out.scaling->deviation.size())
@@ -89,7 +93,7 @@ Checkpoint read_checkpoint(const std::string &path) {
   c.seed = notes.number("seed");
   c.model = notes.text("model"), c.optimiser = notes.text("optimizer"), c.loss = data.loss,
   c.label = data.label;
-  c.scaling = data.scaling;
+  c.scaling = data.scaling, c.class_names = data.class_names;
   c.state = std::move(file.tensors);
   return c;
 }

@@ -13,7 +13,8 @@ struct Checkpoint {
   std::string model, optimiser, loss, label;
   int64_t epochs = 0, batch = 0; ///< epochs: completed ones
   uint64_t seed = 0;
-  std::optional<Scaling> scaling; ///< of a table's columns
+  std::optional<Scaling> scaling;       ///< of a table's columns
+  std::vector<std::string> class_names; ///< of a table's target column, in the order of their numbers
 };
 
 void write_checkpoint(const std::string &path, const Checkpoint &c);
@@ -24,6 +25,7 @@ struct DataNotes {
   std::string loss, label;
   uint64_t seed = 0;
   std::optional<Scaling> scaling;
+  std::vector<std::string> class_names;
 };
 DataNotes data_notes(const SafeTensors &file, const std::string &path);
 

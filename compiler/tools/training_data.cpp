@@ -16,6 +16,12 @@ static TrainingData load_table(const DataOptions &o) {
   csv.target = o.classes ? CsvOptions::Target::classes : CsvOptions::Target::values;
   csv.label = o.label, csv.dtype = o.dtype;
   Dataset all = read_csv(o.from, csv);
+  if (all.size() < 2)
+    throw CompileError(file_location(o.from), "holds one sample: training and testing need one each");
+  if (!o.class_names.empty() && all.class_names != o.class_names)
+    throw CompileError(file_location(o.from),
+                       fmt::format("has the classes {}, but the model was trained on {}",
+                                   fmt::join(all.class_names, ", "), fmt::join(o.class_names, ", ")));
   TrainingData out;
   std::tie(out.train, out.test) = split(all, kTestPart, o.seed);
   out.scaling = o.scaling ? *o.scaling : fit_scaling(out.train.inputs);

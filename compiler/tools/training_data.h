@@ -9,12 +9,13 @@
 namespace trellis {
 
 struct DataOptions {
-  std::string from;               ///< a folder, FILE.csv or "digits"
-  std::string label;              ///< of a table: the target's column
-  bool classes = true;            ///< targets are class numbers, else values
-  DType dtype = DType::f32;       ///< of a table's columns
-  uint64_t seed = 0;              ///< splits a table into training and test part
-  std::optional<Scaling> scaling; ///< of a table's columns; empty: that of the training part
+  std::string from;                     ///< a folder, FILE.csv or "digits"
+  std::string label;                    ///< of a table: the target's column
+  bool classes = true;                  ///< targets are class numbers, else values
+  DType dtype = DType::f32;             ///< of a table's columns
+  uint64_t seed = 0;                    ///< splits a table into training and test part
+  std::optional<Scaling> scaling;       ///< of a table's columns; empty: that of the training part
+  std::vector<std::string> class_names; ///< that a table must have, whose numbers come from them; empty: any
 };
 
 struct TrainingData : TrainTest {

@@ -107,9 +107,10 @@ void train(const TrainOptions &o) {
   programs.set_state(o.resume.empty() ? initial_state(*step, at.seed)
                                       : match_state(*step, at.state, o.resume));
 
-  TrainingData data =
-      load_data({o.data, at.label, is_integer(in.target.dtype()), in.sample.dtype(), at.seed, at.scaling});
+  TrainingData data = load_data({o.data, at.label, is_integer(in.target.dtype()), in.sample.dtype(), at.seed,
+                                 at.scaling, at.class_names});
   at.scaling = data.scaling;
+  if (data.scaling) at.class_names = data.train.class_names;
   require_whole(data.test, programs.fixed_batch(), o.data);
   fit(data.train, *step, in, o.data), fit(data.test, *step, in, o.data);
   for (const std::string &note : data.train.notes)
@@ -226,7 +227,7 @@ void add_eval(Driver &d) {
       DataInputs in = samples_and_targets(*g);
       programs.set_state(weights_for(*g, file, o->weights));
       Dataset test = load_data({o->data, o->label.value_or(notes.label), is_integer(in.target.dtype()),
-                                in.sample.dtype(), notes.seed, notes.scaling})
+                                in.sample.dtype(), notes.seed, notes.scaling, notes.class_names})
                          .test;
       require_whole(test, programs.fixed_batch(), o->data);
       fit(test, *g, in, o->data);
