@@ -40,6 +40,7 @@ void WeightArgs::declare(CLI::App &app) {
       ->type_name("FILE.safetensors");
   app.add_option("--seed", seed_, "of the initial values, where there is no file")
       ->type_name("NUMBER")
+      ->check(CLI::Range(0.0, 0x1p64).description(""))
       ->capture_default_str();
 }
 

@@ -180,7 +180,8 @@ void add_train(Driver &d) {
       ->type_name("NUMBER")
       ->capture_default_str();
   app->add_option("--seed", o->seed, "of initial values and of the order of samples (default: 0)")
-      ->type_name("NUMBER");
+      ->type_name("NUMBER")
+      ->check(CLI::Range(0.0, 0x1p64).description(""));
   app->add_option("-o,--output", o->output, "write a checkpoint after every epoch")
       ->type_name("FILE.safetensors");
   app->add_option("--resume", o->resume, "go on from a checkpoint, with its options where none are given")
