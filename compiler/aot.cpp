@@ -16,14 +16,6 @@ namespace trellis {
 
 namespace {
 
-bool is_this_machine(const Target &t) {
-#if defined(__x86_64__)
-  return t.triple.starts_with("x86_64");
-#elif defined(__aarch64__)
-  return t.triple.starts_with("aarch64");
-#endif
-}
-
 /// Everything that goes into the output, as files that the linker can open.
 class Parts {
 public:
@@ -41,10 +33,10 @@ public:
     }
     ProgramObjects built = emit_program(p, t, options.threads);
     stats = built.stats;
-    std::string prefix = is_this_machine(t) ? c_identifier(p.name) + "." : "";
+    std::string prefix = is_this_architecture(t) ? c_identifier(p.name) + "." : "";
     add("interface", emit_interface_object(p, t, initial, prefix));
     for (const std::string &o : built.objects) add("kernels", o);
-    if (is_this_machine(t))
+    if (is_this_architecture(t))
       add("runtime", prefix_definitions({trellis_embedded_runtime, trellis_embedded_runtime_end}, prefix));
     MemoryFile weights("weights");
     write_data_object(t, data, [&](const void *from, size_t bytes) { weights.write(from, bytes); });
@@ -114,7 +106,7 @@ CompileStats write_object(const std::string &path, const Program &p, const Targe
 
 CompileStats write_shared_library(const std::string &path, const Program &p, const Target &t,
                                   const AotOptions &options) {
-  if (!is_this_machine(t))
+  if (!is_this_architecture(t))
     throw CompileError(
         fmt::format("target '{}': a shared library needs the C library of that machine; write an "
                     "object file (.o) and link it there",

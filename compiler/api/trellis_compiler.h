@@ -120,7 +120,8 @@ TRELLIS_API trellis_status trellis_model_set_training(trellis_model *model, cons
 
 /* Compiles the program for these shapes, or finds it; `inputs` need no data, and none are needed where all
  * dims are bound. *program (may be null) tells the names, dtypes and dims of its inputs, outputs and state
- * (trellis_input_info, ...); it lives until an option changes or the model is destroyed. */
+ * (trellis_input_info, ...); it lives until an option changes, weights are loaded or the model is destroyed.
+ */
 TRELLIS_API trellis_status trellis_model_compile(trellis_model *model, trellis_form form,
                                                  const trellis_named_tensor *inputs, uint32_t input_count,
                                                  const trellis_program **program);
@@ -145,8 +146,8 @@ TRELLIS_API trellis_status trellis_model_set(trellis_model *model, const char *n
 /* Safetensors, as `trellis train` writes and `--weights` reads them: all parameters and state, with the
  * optimiser's where training was set. The file is written whole or not at all. */
 TRELLIS_API trellis_status trellis_model_save_weights(trellis_model *model, const char *path);
-/* Replaces all values. Refused, with nothing changed, where one is missing, has another type or belongs to
- * another model. */
+/* Replaces all values; optimiser state that the file has not begins anew. Refused, with nothing changed,
+ * where one is missing, has another type or belongs to another model. */
 TRELLIS_API trellis_status trellis_model_load_weights(trellis_model *model, const char *path);
 
 /* ---- Ahead of time ---- */

@@ -100,6 +100,8 @@ trellis_status trellis_model_load_weights(trellis_model *model, const char *path
     require(path, "the path");
     SafeTensors file = read_safetensors(path);
     weights_for(*model->model.graph, file, path); // refuses what is another model's
+    // Programs that are compiled again give what the file has not, such as optimiser state, its beginning.
+    model->set_options(model->programs.options());
     model->programs.set_state(std::move(file.tensors));
   });
 }
@@ -112,6 +114,9 @@ trellis_status trellis_model_export(trellis_model *model, trellis_form form, tre
       throw Refused{TRELLIS_BAD_OPTION, fmt::format("there is no kind of export {}", int(kind))};
     const Programs::Options &o = model->programs.options();
     Target target = make_target(o.compile.target);
+    if (kind == TRELLIS_EXPORT_LIBRARY && !is_this_architecture(target))
+      throw Refused{TRELLIS_BAD_OPTION,
+                    fmt::format("a library for '{}' cannot be linked here: export an object", target.name)};
     Program p;
     std::vector<NamedTensor> state;
     ProgramForm f = checked_form(*model, form);

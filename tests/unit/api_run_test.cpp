@@ -1,10 +1,12 @@
 // Running, training, values and export by the C interface. Expected numbers are worked out by hand.
 #include "tests/unit/api_model.h"
+#include <atomic>
 #include <cmath>
 #include <cstdio>
 #include <dlfcn.h>
 #include <fstream>
 #include <limits>
+#include <thread>
 
 using namespace trellis::testing;
 
@@ -181,6 +183,22 @@ TEST(ApiTrain, ASavedRunGoesOnAsIfItHadNotStopped) {
   EXPECT_NE(value(whole, "w"), 2.0f);
 }
 
+TEST(ApiTrain, WeightsWithoutOptimiserStateBeginItAnew) {
+  Floats x("x", {1, 1}, {1}), t("target", {1, 1}, {0});
+  ModelPtr plain = parse_model(kScale), m = parse_model(kScale);
+  std::string path = temporary("w.safetensors");
+  EXPECT_OK(plain, trellis_model_save_weights(plain.get(), path.c_str()));
+  EXPECT_OK(m, trellis_model_set_training(m.get(), "sgd:lr=0.125,momentum=0.5", "mse"));
+  double loss = 0;
+  // From w = 2 the gradient is 4 and the first step 0.5; momentum would make it 0.75 the second time.
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_OK(m, step(m, {x, t}, loss));
+    EXPECT_EQ(value(m, "w"), 1.5f);
+    EXPECT_OK(m, trellis_model_load_weights(m.get(), path.c_str()));
+    EXPECT_EQ(value(m, "w"), 2.0f);
+  }
+}
+
 TEST(ApiValues, WrongFilesAndTensorsChangeNothing) {
   ModelPtr scale = parse_model(kScale), linear = parse_model(kLinear);
   std::string path = temporary("w.safetensors"), garbage = temporary("garbage.safetensors");
@@ -264,6 +282,8 @@ TEST(ApiExport, AnotherMachineIsExportedForOnly) {
   std::string path = temporary("scale.o");
   EXPECT_OK(m, trellis_model_export(m.get(), TRELLIS_FORM_MODEL, TRELLIS_EXPORT_OBJECT, path.c_str()));
   EXPECT_TRUE(std::ifstream(path).good());
+  EXPECT_REFUSED(m, trellis_model_export(m.get(), TRELLIS_FORM_MODEL, TRELLIS_EXPORT_LIBRARY, path.c_str()),
+                 TRELLIS_BAD_OPTION, "export an object");
   EXPECT_OK(m, trellis_model_set_target(m.get(), "host"));
   EXPECT_OK(m, run(m, TRELLIS_FORM_MODEL, {x}, {y}));
   EXPECT_EQ(y.values[0], 2);
@@ -280,4 +300,44 @@ TEST(ApiRun, ThreadsAndOptionsKeepValuesAndBits) {
   EXPECT_OK(m, trellis_model_set_training(m.get(), "adam", "mse"));
   EXPECT_OK(m, step(m, {x, t}, loss));
   EXPECT_EQ(loss, 0.75 * 0.75 * 2.5);
+}
+
+TEST(ApiThreads, ModelsAtTheSameTime) {
+  std::vector<std::thread> threads;
+  std::vector<float> results(3);
+  for (size_t k = 0; k < results.size(); ++k)
+    threads.emplace_back([&results, k] {
+      ModelPtr m = parse_model(kScale);
+      EXPECT_OK(m, trellis_model_set_training(m.get(), "sgd:lr=0.125", "mse"));
+      Floats x("x", {2, 1}, {1, 2}), t("target", {2, 1}, {0, 0});
+      double loss = 0;
+      EXPECT_OK(m, step(m, {x, t}, loss));
+      results[k] = value(m, "w");
+    });
+  for (std::thread &t : threads) t.join();
+  EXPECT_EQ(results, std::vector<float>(3, 0.75f));
+}
+
+TEST(ApiThreads, ASecondCallAtTheSameTimeIsRefused) {
+  ModelPtr m = parse_model(kLinear);
+  std::atomic<int> done = 0, odd = 0;
+  auto work = [&] {
+    Floats x("x", {2, 2}, {1, 0, 1, 1}), y("y", {2, 3}, std::vector<float>(6));
+    for (int succeeded = 0; succeeded < 50;) {
+      trellis_status s = run(m, TRELLIS_FORM_MODEL, {x}, {y});
+      if (s == TRELLIS_OK)
+        ++succeeded, ++done, odd += y.values != std::vector<float>{1, 1, 1, 2, 2, 2};
+      else
+        odd += s != TRELLIS_BUSY;
+    }
+  };
+  std::thread other(work);
+  work();
+  other.join();
+  EXPECT_EQ(done, 100);
+  EXPECT_EQ(odd, 0);
+  int64_t calls = 0; // no call was lost or made twice
+  trellis_tensor counter{&calls, TRELLIS_I64, 0, nullptr};
+  EXPECT_OK(m, trellis_model_get(m.get(), "calls", &counter));
+  EXPECT_EQ(calls, 100);
 }
