@@ -280,7 +280,13 @@ static Values einsum(Step &s) {
   };
   y = drop(y, have, 1);
   for (size_t k = 1; k < x.size(); ++k) {
-    Value b = drop(x[k], in[k], k + 1);
+    Ints alone; // letters of this operand only
+    std::string kept;
+    for (size_t a = 0; a < in[k].size(); ++a)
+      if (needed_later(in[k][a], k + 1) || have.find(in[k][a]) != std::string::npos) kept += in[k][a];
+      else alone.push_back(int64_t(a));
+    Value b = alone.empty() ? x[k] : reduce_over(x[k], "sum", alone);
+    in[k] = kept;
     std::string batch, rows, columns, summed;
     for (char c : have) {
       bool both = in[k].find(c) != std::string::npos;

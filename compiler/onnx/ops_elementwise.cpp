@@ -127,7 +127,12 @@ static Values cast_to(Step &s) {
   return {cast(s.in(0), s.dtype(to->i()))};
 }
 static Values cast_like(Step &s) { return {cast(s.in(0), s.in(1).dtype())}; }
-static Values bit_cast(Step &s) { return {bitcast(s.in(0), s.dtype(s.need_i("to")))}; }
+static Values bit_cast(Step &s) {
+  DType from = s.in(0).dtype(), to = s.dtype(s.need_i("to"));
+  bool boolean = from == DType::boolean || to == DType::boolean; // a byte that is 0 or 1
+  s.require(!boolean || size_of(from) == size_of(to), "the types differ in width");
+  return {boolean ? cast(s.in(0), to) : bitcast(s.in(0), to)};
+}
 static Values bit_shift(Step &s) { return {s.s("direction", "") == "LEFT" ? shl(s.in(0), s.in(1)) : shr(s.in(0), s.in(1))}; }
 static Values logical_not(Step &s) { return {bit_not(s.in(0))}; }
 static Values identity(Step &s) { return {s.in(0)}; }

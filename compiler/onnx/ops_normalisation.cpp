@@ -166,10 +166,14 @@ static Values attention_of(Step &s) {
   }
   double cap = s.f("softcap", 0);
   int64_t mode = s.i("qk_matmul_output_mode", 0);
-  Value seen = scores, capped = cap > 0 ? tanh(scores / cap) * cap : scores, biased = bias ? capped + broadcast_to(bias, shape) : capped;
+  Value capped = cap > 0 ? tanh(scores / cap) * cap : scores, biased = bias ? capped + broadcast_to(bias, shape) : capped;
   DType wide = s.attr("softmax_precision") ? s.dtype(s.i("softmax_precision", 1)) : q.dtype();
   Value p = cast(softmax(cast(biased, wide), 3), q.dtype());
-  seen = mode == 0 ? scores : mode == 3 ? p : s.version >= 24 ? (mode == 1 ? biased : capped) : (mode == 1 ? biased : capped);
+  if (bias) { // a query that sees no key gets zeros
+    Value none = eq(reduce_over(biased, "max", {3}, true), -INFINITY);
+    p = select(expand(none, shape), 0, p);
+  }
+  Value seen = mode == 0 ? scores : mode == 1 ? capped : mode == 2 ? biased : p;
   Value y = dot(p, v);
   if (flat) y = reshape(permute(y, {0, 2, 1, 3}), {shape[0], shape[2], y.shape()[1].value() * y.shape()[3].value()});
   return {y, present_k, present_v, seen};

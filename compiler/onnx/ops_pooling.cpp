@@ -35,19 +35,13 @@ static Value indices_of(Step &s, Value x, const PoolOptions &o) {
   }
   Tensor lowest(x.dtype(), {});
   is_float(x.dtype()) ? lowest.set(0, -INFINITY) : lowest.set_int(0, is_signed_int(x.dtype()) ? INT64_MIN >> (64 - 8 * size_of(x.dtype())) : 0);
-  auto windows = [&](Value v, Value fill) {
-    Value w = window(padded(v, o.lo, o.hi, fill), o.size, o.stride, o.dilation);
-    Shape flat(w.shape().begin(), w.shape().end() - std::ptrdiff_t(n));
-    int64_t k = 1;
-    for (int64_t e : o.size) k *= e;
-    flat.push_back(k);
-    return reshape(w, flat);
-  };
-  Value w = windows(x, s.g.constant(lowest)), i = windows(at, {});
-  Value best = argmax(w, w.rank() - 1, true);
-  Shape out = w.shape();
-  out.pop_back();
-  return reshape(take_along(i, best, w.rank() - 1), out);
+  Value far = s.g.constant(Tensor::scalar_int(DType::i64, INT64_MAX));
+  auto windows = [&](Value v, Value fill) { return window(padded(v, o.lo, o.hi, fill), o.size, o.stride, o.dilation); };
+  Value w = windows(x, s.g.constant(lowest)), i = windows(at, far);
+  Ints axes;
+  for (int k = x.rank(); k < w.rank(); ++k) axes.push_back(k);
+  Value most = expand(reduce_over(w, "max", axes, true), w.shape());
+  return reduce_over(select(eq(w, most), i, broadcast_to(far, i.shape())), "min", axes);
 }
 
 static Values max_pooled(Step &s) {
@@ -107,15 +101,15 @@ static Values max_unpool(Step &s) {
   s.require(stride.size() == n && pads.size() == 2 * n, "strides or pads do not fit the kernel");
   out = {dims[0], dims[1]};
   for (size_t k = 0; k < n; ++k) out.push_back((dims[k + 2] - 1) * stride[k] + size[k] - pads[k] - pads[k + n]);
-  Ints inner = out;
-  if (s.has(2)) {
-    out = s.known_ints(2);
-    s.require(out.size() == n + 2, "the output's shape does not fit");
-  }
   for (int64_t d : out) s.require(d >= 0, "a dim is negative");
-  // Indices count in the shape that the pooling saw, which is the given one where there is one.
+  // Indices count in the shape that follows from the kernel; a given shape has it in its corner.
   Value flat = s.g.splat({x.dtype(), {Dim(element_count(shape_of(out)))}}, 0);
-  return {reshape(scatter(flat, reshape(at, {x.type().size()}), reshape(x, {x.type().size()}), 0, "set"), shape_of(out))};
+  Value y = reshape(scatter(flat, reshape(at, {x.type().size()}), reshape(x, {x.type().size()}), 0, "set"), shape_of(out));
+  if (!s.has(2)) return {y};
+  Ints want = s.known_ints(2), lo(out.size(), 0), hi;
+  s.require(want.size() == out.size(), "the output's shape does not fit");
+  for (size_t k = 0; k < want.size(); ++k) hi.push_back(want[k] - out[k]);
+  return {pad(y, lo, hi)};
 }
 
 // --- resize: each axis by itself, as taps with weights that import computes ---
