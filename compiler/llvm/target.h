@@ -20,6 +20,8 @@ struct Target : Machine {
 /// "host", "x86-64" (SSE2), "x86-64-v3" (AVX2, FMA), "x86-64-v4" (AVX-512), "aarch64" (NEON). Throws
 /// CompileError for other names, naming the known ones.
 Target make_target(const std::string &name);
+/// Whether `t` is of the architecture that this program was built for.
+bool is_this_architecture(const Target &t);
 /// Throws a CompileError unless this process can run the target's code.
 void require_runs_here(const Target &t);
 /// One for each compiling thread.
