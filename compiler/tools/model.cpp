@@ -1,6 +1,7 @@
 #include "compiler/tools/model.h"
 #include "compiler/data/atomic_file.h"
 #include "compiler/data/input.h"
+#include "compiler/data/safetensors.h"
 #include "compiler/onnx/import.h"
 #include "compiler/tools/verbs.h"
 #include "ir/literal.h"
