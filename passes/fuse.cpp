@@ -23,6 +23,8 @@ bool is_immediate(const Node &n) {
   return t.size() > 0;
 }
 
+bool takes_storage(const Node &n) { return n.info().kind == OpKind::control || n.op == Op::sort; }
+
 bool is_bijective(const Node &n) { return n.op == Op::reshape || n.op == Op::permute; }
 
 Value under_movement(Value v) {
@@ -83,8 +85,8 @@ private:
     for (const Node *n : nodes_) {
       if (is_anchor(*n)) {
         for (uint32_t i = 0; i < n->types.size(); ++i) out_.store(n->result(i));
-        if (n->info().kind == OpKind::control) {
-          for (Value o : n->operands) // bodies get storage, not expressions
+        if (takes_storage(*n)) {
+          for (Value o : n->operands)
             if (!external(o) && !is_immediate(*o.node)) out_.store(o);
         } else if (n->op != Op::reduce && n->op != Op::cumulative)
           for (Value o : n->operands) force(o);

@@ -45,6 +45,8 @@ bool is_immediate(const Node &n);
 Value under_movement(Value v);
 /// Anchors a group of its own kind.
 bool is_anchor(const Node &n);
+/// Control ops and sort: several kernel calls that want operands and results in storage, row-major.
+bool takes_storage(const Node &n);
 /// Bijective movement: every element of the operand stands exactly once in the result.
 bool is_bijective(const Node &n);
 

@@ -124,10 +124,10 @@ Layouts::Layouts(const Graph &g, const Fusion &f, const Machine &m) {
         chosen_[key(v)] = blocked(dims_of(v.shape()), size_t(a), lanes);
       }
   } else channels_last(nodes, f, m);
-  // What control ops share with their bodies is row-major, and so are the states that succeed or precede it.
+  // What control ops share with their bodies and sorts read and make is row-major, and so are the states that succeed or precede it.
   std::unordered_set<uint64_t> shared;
   for (const Node *n : nodes)
-    if (n->info().kind == OpKind::control) {
+    if (takes_storage(*n)) {
       for (Value o : n->operands) shared.insert(key(o));
       for (uint32_t i = 0; i < n->types.size(); ++i) shared.insert(key(n->result(i)));
     }

@@ -106,7 +106,7 @@ void Planner::run_body(const std::vector<int> &inputs, const std::vector<int> &o
 
 void Planner::run_groups() {
   for (size_t i = 0; i < fusion_.groups.size(); ++i)
-    if (const Node *n = fusion_.groups[i].anchor; n && n->info().kind == OpKind::control) add_control(int(i));
+    if (const Node *n = fusion_.groups[i].anchor; n && takes_storage(*n)) n->op == Op::sort ? add_sort(int(i)) : add_control(int(i));
     else add_group(int(i));
   finish_outputs();
 }

@@ -30,8 +30,10 @@ public:
   void fill(const Type &t, const Tensor &element, int to);
   void place_arena();
 
+  /// A call of a kernel of its own that does about `work` moves of an element.
+  void add_kernel(Kernel k, int64_t work, std::vector<int> args);
+
 private:
-  void add_copy_kernel(Kernel k, const Type &t, std::vector<int> args);
   std::unordered_map<int, ArenaRequest> live_;   // by slot
   std::unordered_map<int, int> base_;            // of slots within another: that one
 };
@@ -76,6 +78,9 @@ private:
   void add_loop(const Node &n, const std::string &name);
   void add_scan(const Node &n, const std::string &name);
   void begin_carries(const Node &n, size_t carries, const std::vector<int> &results);
+
+  // plan_sort.cpp
+  void add_sort(int g);
 };
 
 } // namespace trellis

@@ -50,10 +50,10 @@ int Storage::add_call(ProgramCall c) {
   return now() - 1;
 }
 
-void Storage::add_copy_kernel(Kernel k, const Type &t, std::vector<int> args) {
+void Storage::add_kernel(Kernel k, int64_t work, std::vector<int> args) {
   ProgramCall c;
   c.kernel = int(program.kernels.size()), c.name = k.name, c.args = std::move(args);
-  c.grain = std::max<int64_t>(1, 16384 / std::max<int64_t>(1, t.size() / std::max<int64_t>(k.trip(), 1)));
+  c.grain = std::max<int64_t>(1, 16384 / std::max<int64_t>(1, work / std::max<int64_t>(k.trip(), 1)));
   add_call(std::move(c));
   program.kernels.push_back(std::move(k));
 }
@@ -87,7 +87,7 @@ void Storage::copy(const Type &t, int from, const Layout &from_layout, int to, c
   }
   Stmt store = make_store(dst, flat ? at[0] : to_layout.offset(at), k.load(src, flat ? at[0] : from_layout.offset(at)));
   k.body = copy_loops(std::move(axes), std::move(store), machine.lanes(size_of(t.dtype)));
-  add_copy_kernel(std::move(k), t, {from, to});
+  add_kernel(std::move(k), t.size(), {from, to});
 }
 
 void Storage::fill(const Type &t, const Tensor &element, int to) {
@@ -100,7 +100,7 @@ void Storage::fill(const Type &t, const Tensor &element, int to) {
   IndexVar i = k.var(t.size());
   Stmt store = make_store(dst, Index(i), k.constant_bits(t.dtype, bits));
   k.body = copy_loops({{i, false}}, std::move(store), machine.lanes(size_of(t.dtype)));
-  add_copy_kernel(std::move(k), t, {to});
+  add_kernel(std::move(k), t.size(), {to});
 }
 
 void Storage::place_arena() {
