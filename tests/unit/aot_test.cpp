@@ -1,6 +1,8 @@
 #include "compiler/aot.h"
+#include "compiler/compile.h"
 #include "compiler/executable.h"
 #include "ir/diag.h"
+#include "ir/parse.h"
 #include "tests/unit/program_samples.h"
 #include <cstdlib>
 #include <dlfcn.h>
@@ -179,6 +181,48 @@ TEST_F(Aot, SameBitsAsInProcess) {
   dlclose(library);
   Session s(Executable::compile(samples::accumulate(), t, 1));
   EXPECT_EQ(s.run(std::span<const Tensor>(&x, 1))[0], y);
+}
+
+TEST_F(Aot, LoopsAndBranchesInALibrary) {
+  // h doubles and takes in a row; a row that begins with 0 is left out.
+  auto g = parse(R"(trellis 1
+graph @steps(%x: f32[5, 3]) {
+  state %h : f32[3] init(zero)
+  %last, %all = scan %h, %x, carries=1, slices=1 @step(%h: f32[3], %x: f32[3]) {
+    %f = slice %x, start=[0], limit=[1], step=[1]
+    %first = reshape %f, shape=[]
+    %p = eq %first, 0
+    %next = cond %p, %h, %x @skip(%h: f32[3], %x: f32[3]) { return %h } @take(%h: f32[3], %x: f32[3]) {
+      %y = fma %h, 2, %x
+      return %y
+    }
+    return %next, %next
+  }
+  update %h, %last
+  return %all
+})", "test");
+  CompileOptions options;
+  options.target = "x86-64";
+  write_shared_library(in("lib.so"), lower_program(*g, options), make_target("x86-64"), {});
+  void *library = dlopen(in("lib.so").c_str(), RTLD_NOW | RTLD_LOCAL);
+  ASSERT_NE(library, nullptr) << dlerror();
+  auto create = reinterpret_cast<void *(*)(int)>(dlsym(library, "steps_create"));
+  auto run = reinterpret_cast<int (*)(void *, const float *, float *)>(dlsym(library, "steps_run"));
+  auto destroy = reinterpret_cast<void (*)(void *)>(dlsym(library, "steps_destroy"));
+  ASSERT_TRUE(create && run && destroy);
+  float x[15] = {1, 2, 3, 0, 9, 9, 4, 5, 6, 0, 7, 7, 1, 1, 1}, y[15], h[3] = {};
+  void *context = create(2);
+  ASSERT_NE(context, nullptr);
+  for (int again = 0; again < 3; ++again) {
+    ASSERT_EQ(run(context, x, y), 0);
+    for (int i = 0; i < 5; ++i)
+      for (int j = 0; j < 3; ++j) {
+        if (x[3 * i] != 0) h[j] = 2 * h[j] + x[3 * i + j];
+        EXPECT_EQ(y[3 * i + j], h[j]) << again << " " << i << " " << j;
+      }
+  }
+  destroy(context);
+  dlclose(library);
 }
 
 TEST_F(Aot, OutputDoesNotDependOnThreadsOrFolder) {
