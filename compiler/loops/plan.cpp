@@ -185,6 +185,7 @@ void Planner::add_group(int g) {
   call.flops = k.flops = flops(group);
   double cycles = group.anchor && group.anchor->info().kind == OpKind::contraction ? call.flops / 24 : double(work(group)) * 2;
   call.grain = std::max<int64_t>(1, int64_t(std::ceil(20000.0 * double(k.trip()) / std::max(cycles, 1.0))));
+  call.flops *= storage_.repeats;
   storage_.add_call(std::move(call));
   out_.kernels.push_back(std::move(k));
 }

@@ -120,7 +120,9 @@ void Planner::add_scan(const Node &n, const std::string &name) {
   for (size_t i = carries; i < n.types.size(); ++i) outputs.push_back(moving(results[i], n.type(i)));
   int begin = storage_.add_call(loop);
   CarryingBody body(*n.bodies[0], carries, storage_.fuse);
+  storage_.repeats *= double(trips);
   Planner(storage_, *body.graph, body.fusion, name + ".").run_body(inputs, outputs);
+  storage_.repeats /= double(trips);
   for (const auto *all : {&inputs, &outputs})
     for (int s : *all) storage_.touch(s, storage_.now());
   storage_.keep_over_loop(first, begin);

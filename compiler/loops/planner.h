@@ -12,6 +12,7 @@ public:
   Program program;
   const Machine &machine;
   const FuseOptions &fuse;
+  double repeats = 1; ///< iterations of the scans around what is planned now
 
   /// Number of the call that comes next.
   int now() const { return int(program.calls.size()); }
