@@ -1,0 +1,153 @@
+// Operators whose meaning depends on the opset, and those with arithmetic of their own; values by hand.
+#include "tests/unit/onnx_models.h"
+#include <cmath>
+
+namespace trellis::onnx {
+
+TEST(OnnxOps, SoftmaxBefore13RunsOverAllTrailingAxes) {
+  for (int opset : {11, 13}) {
+    ModelMaker m(opset);
+    m.input("x", {1, 2, 2});
+    set_int(m.node("Softmax", {"x"}, {"y"}), "axis", 1);
+    m.output("y");
+    double share = opset == 11 ? 0.25 : 0.5; // of four, or of two
+    expect(run(m, {{"x", floats({1, 2, 2}, {7, 7, 7, 7})}})[0], {1, 2, 2}, {share, share, share, share});
+  }
+}
+
+TEST(OnnxOps, AxesComeAsAttributeOrOperand) {
+  ModelMaker old(11), now(13);
+  for (ModelMaker *m : {&old, &now}) {
+    m->input("x", {2, 3});
+    if (m == &old) set_ints(m->node("ReduceSum", {"x"}, {"s"}), "axes", {1}), set_ints(m->node("Squeeze", {"s"}, {"y"}), "axes", {1});
+    else m->ints("a", {1}), m->node("ReduceSum", {"x", "a"}, {"s"}), m->node("Squeeze", {"s", "a"}, {"y"});
+    m->output("y");
+    expect(run(*m, {{"x", floats({2, 3}, {1, 2, 3, 4, 5, 6})}})[0], {2}, {6, 15});
+  }
+}
+
+TEST(OnnxOps, OldBroadcastAlignsAtAnAxis) {
+  ModelMaker m(6);
+  m.input("x", {2, 2}), m.input("b", {2});
+  NodeProto *n = m.node("Add", {"x", "b"}, {"y"});
+  set_int(n, "broadcast", 1), set_int(n, "axis", 0);
+  m.output("y");
+  expect(run(m, {{"x", floats({2, 2}, {0, 0, 0, 0})}, {"b", floats({2}, {1, 2})}})[0], {2, 2}, {1, 1, 2, 2});
+}
+
+TEST(OnnxOps, SliceClampsAndWalksBack) {
+  ModelMaker m;
+  m.input("x", {4});
+  m.ints("from", {-1}), m.ints("to", {INT64_MIN}), m.ints("axes", {0}), m.ints("step", {-2});
+  m.node("Slice", {"x", "from", "to", "axes", "step"}, {"y"});
+  m.output("y");
+  expect(run(m, {{"x", floats({4}, {0, 1, 2, 3})}})[0], {2}, {3, 1});
+}
+
+TEST(OnnxOps, PadReflectsWiderThanTheAxis) {
+  ModelMaker m;
+  m.input("x", {3});
+  m.ints("pads", {4, 1});
+  attribute(m.node("Pad", {"x", "pads"}, {"y"}), "mode")->set_s("reflect");
+  m.output("y");
+  expect(run(m, {{"x", floats({3}, {0, 1, 2})}})[0], {8}, {0, 1, 2, 1, 0, 1, 2, 1});
+}
+
+TEST(OnnxOps, ConvTransposeSpreadsItsKernel) {
+  ModelMaker m;
+  m.input("x", {1, 1, 2});
+  m.floats("w", {1, 1, 3}, {1, 2, 3});
+  set_ints(m.node("ConvTranspose", {"x", "w"}, {"y"}), "strides", {2});
+  m.output("y");
+  // 1 * [1 2 3] at 0 and 10 * [1 2 3] at 2.
+  expect(run(m, {{"x", floats({1, 1, 2}, {1, 10})}})[0], {1, 1, 5}, {1, 2, 13, 20, 30});
+}
+
+TEST(OnnxOps, AveragePoolCountsWhatTheOpsetSays) {
+  for (bool count : {false, true}) {
+    ModelMaker m;
+    m.input("x", {1, 1, 3});
+    NodeProto *n = m.node("AveragePool", {"x"}, {"y"});
+    set_ints(n, "kernel_shape", {2}), set_ints(n, "strides", {2}), set_ints(n, "pads", {1, 0}), set_int(n, "count_include_pad", count);
+    m.output("y");
+    expect(run(m, {{"x", floats({1, 1, 3}, {4, 6, 8})}})[0], {1, 1, 2}, {count ? 2.0 : 4.0, 7});
+  }
+}
+
+TEST(OnnxOps, MaxPoolTellsWhereItsMaximumLies) {
+  ModelMaker m;
+  m.input("x", {1, 1, 2, 2});
+  NodeProto *n = m.node("MaxPool", {"x"}, {"y", "i"});
+  set_ints(n, "kernel_shape", {2, 2}), set_ints(n, "pads", {1, 1, 1, 1}), set_ints(n, "strides", {2, 2});
+  m.output("i");
+  expect(run(m, {{"x", floats({1, 1, 2, 2}, {-1, -2, -3, -4})}})[0], {1, 1, 2, 2}, {0, 1, 2, 3});
+}
+
+TEST(OnnxOps, ResizeInterpolates) {
+  ModelMaker m;
+  m.input("x", {1, 1, 2});
+  m.floats("scales", {3}, {1, 1, 2});
+  attribute(m.node("Resize", {"x", "", "scales"}, {"y"}), "mode")->set_s("linear");
+  m.output("y");
+  // Half-pixel centres lie at -0.25, 0.25, 0.75, 1.25.
+  expect(run(m, {{"x", floats({1, 1, 2}, {0, 8})}})[0], {1, 1, 4}, {0, 2, 6, 8});
+}
+
+TEST(OnnxOps, EinsumMultipliesAndSums) {
+  for (auto [equation, shape, want] : {std::tuple{"ij,jk->ik", std::vector<int64_t>{2, 2}, std::vector<double>{19, 22, 43, 50}},
+                                       std::tuple{"ij,ij->", std::vector<int64_t>{}, std::vector<double>{70}},
+                                       std::tuple{"ij,kl->il", std::vector<int64_t>{2, 2}, std::vector<double>{36, 42, 84, 98}}}) {
+    ModelMaker m;
+    m.input("a", {2, 2}), m.input("b", {2, 2});
+    attribute(m.node("Einsum", {"a", "b"}, {"y"}), "equation")->set_s(equation);
+    m.output("y");
+    expect(run(m, {{"a", floats({2, 2}, {1, 2, 3, 4})}, {"b", floats({2, 2}, {5, 6, 7, 8})}})[0], shape, want);
+  }
+}
+
+TEST(OnnxOps, IntegerModFollowsTheDivisor) {
+  ModelMaker m;
+  m.input("x", {4}, TensorProto::INT64), m.input("z", {4}, TensorProto::INT64);
+  m.node("Mod", {"x", "z"}, {"y"});
+  m.output("y");
+  expect(run(m, {{"x", integers({7, -7, 7, -7})}, {"z", integers({3, 3, -3, -3})}})[0], {4}, {1, 2, -2, -1});
+}
+
+// A cell of one unit: short sequences unroll, long ones are a scan.
+TEST(OnnxOps, LstmFollowsItsRecurrence) {
+  for (int64_t steps : {3, 100}) {
+    ModelMaker m;
+    m.input("x", {steps, 1, 1});
+    m.floats("w", {1, 4, 1}, {0.5f, -0.3f, 0.8f, 0.9f}), m.floats("r", {1, 4, 1}, {0.1f, 0.2f, -0.4f, 0.6f});
+    m.floats("b", {1, 8}, {0.1f, 0, 0.2f, 0, 0, 0.3f, 0, -0.1f});
+    set_int(m.node("LSTM", {"x", "w", "r", "b"}, {"", "h", "c"}), "hidden_size", 1);
+    m.output("h"), m.output("c");
+    std::vector<float> x;
+    double h = 0, c = 0;
+    auto sigmoid = [](double v) { return 1 / (1 + std::exp(-v)); };
+    for (int64_t t = 0; t < steps; ++t) {
+      x.push_back(float(std::sin(double(t))));
+      double v = x.back(), i = sigmoid(0.5 * v + 0.1 * h + 0.1), o = sigmoid(-0.3 * v + 0.2 * h + 0.3), f = sigmoid(0.8 * v - 0.4 * h + 0.2),
+             g = std::tanh(0.9 * v + 0.6 * h - 0.1);
+      c = f * c + i * g, h = o * std::tanh(c);
+    }
+    std::vector<Tensor> y = run(m, {{"x", floats({steps, 1, 1}, x)}});
+    expect(y[0], {1, 1, 1}, {h}, 1e-5), expect(y[1], {1, 1, 1}, {c}, 1e-5);
+  }
+}
+
+TEST(OnnxOps, QuantisedValuesSaturate) {
+  ModelMaker m;
+  m.input("x", {4});
+  m.floats("scale", {}, {0.5f});
+  TensorProto *zero = m.graph->add_initializer();
+  zero->set_name("zero"), zero->set_data_type(TensorProto::UINT8), zero->add_int32_data(128);
+  m.node("QuantizeLinear", {"x", "scale", "zero"}, {"q"});
+  m.node("DequantizeLinear", {"q", "scale", "zero"}, {"y"});
+  m.output("q"), m.output("y");
+  std::vector<Tensor> y = run(m, {{"x", floats({4}, {0, 0.75f, -100, 100})}});
+  expect(y[0], {4}, {128, 130, 0, 255}); // 1.5 rounds to even
+  expect(y[1], {4}, {0, 1, -64, 63.5});
+}
+
+} // namespace trellis::onnx
