@@ -88,8 +88,10 @@ struct Chooser {
         for (bool pack : {false, true}) {
           int64_t moving = a_moves && !b_moves ? *lane.a : b_moves && !a_moves ? *lane.b : 1;
           bool one_moves = a_moves != b_moves;
-          // A panel is worth it where the lanes' operand is not in order already and rows use it again.
-          if (pack && (!one_moves || others > 1 || (moving == 1 && panel_order(v, vectors)))) continue;
+          // A panel serves all rows: its operand must not move with them. It is worth it where the operand is not in order
+          // already.
+          bool panel_moves = a_moves ? a_rows : b_rows;
+          if (pack && (!one_moves || panel_moves || others > 1 || (moving == 1 && panel_order(v, vectors)))) continue;
           EvenSplit tr = split_evenly(extent(t), rows);
           double total = 0;
           auto columns = [&](int r) {
