@@ -121,6 +121,36 @@ const Expr *Pull::read(const Node &n, const ReadMap &map) {
   return out;
 }
 
+// `e` with the variable `var` replaced by a value that is only known when it runs: the terms without it, and the sum of
+// the others (null: none). A reshape or a layout that splits the variable leaves divisions and remainders of it.
+std::pair<Index, const Expr *> Pull::at_runtime(const Index &e, int var, const Expr *value) {
+  Index fixed = e.constant();
+  const Expr *sum = nullptr;
+  auto i64 = [&](Op op, const Expr *a, const Expr *b) { return kernel_.op(op, {a, b}, DType::i64); };
+  auto number = [&](int64_t n) { return kernel_.constant_bits(DType::i64, uint64_t(n)); };
+  for (const IndexTerm &t : e.terms()) {
+    const IndexAtom &a = *t.atom;
+    if (a.kind == IndexAtom::Kind::var ? a.var.id != var : !a.arg->uses(var)) {
+      Index term = a.kind == IndexAtom::Kind::var ? Index(a.var) : a.kind == IndexAtom::Kind::div ? *a.arg / a.k : *a.arg % a.k;
+      fixed = fixed + term * t.coef;
+      continue;
+    }
+    const Expr *x = value;
+    if (a.kind != IndexAtom::Kind::var) {
+      int64_t up = a.arg->min() < 0 ? (-a.arg->min() + a.k - 1) / a.k : 0; // multiples of k that make it no less than 0
+      auto [rest, inner] = at_runtime(*a.arg + up * a.k, var, value);
+      if (!rest.is_constant()) inner = i64(Op::add, inner, kernel_.index(rest));
+      else if (rest.constant()) inner = i64(Op::add, inner, number(rest.constant()));
+      bool div = a.kind == IndexAtom::Kind::div;
+      x = i64(div ? Op::div : Op::rem, inner, number(a.k));
+      if (div && up) x = i64(Op::add, x, number(-up));
+    }
+    x = i64(Op::mul, x, number(t.coef));
+    sum = sum ? i64(Op::add, sum, x) : x;
+  }
+  return {fixed, sum};
+}
+
 // An index outside [0, n) reads zero: the load is clamped, then not used.
 const Expr *Pull::gather(const Node &n, const std::vector<Index> &index) {
   Value data = n.operands[0], indices = n.operands[1];
@@ -138,7 +168,7 @@ const Expr *Pull::gather(const Node &n, const std::vector<Index> &index) {
   const Expr *clamped = kernel_.op(Op::max, {kernel_.op(Op::min, {i, last}, DType::i64), zero}, DType::i64);
   const Expr *inside = kernel_.op(Op::eq, {i, clamped}, DType::boolean);
 
-  // Movement between the gather and the stored value maps the dynamic axis too, if it stays one linear term.
+  // Movement between the gather and the stored value maps the dynamic axis too.
   Value stored = under_movement(data);
   IndexVar probe = kernel_.var(extent);
   rest[axis] = Index(probe);
@@ -146,10 +176,7 @@ const Expr *Pull::gather(const Node &n, const std::vector<Index> &index) {
   for (Value v = data; !v.is(stored); v = v.node->operands[0]) place = v.node->info().map(*v.node, place).reads[0].index;
   if (is_immediate(*stored.node)) return kernel_.op(Op::select, {inside, at(stored, place), kernel_.constant_bits(t, 0)}, t);
   Index offset = layout(stored).offset(place);
-  std::optional<int64_t> stride = offset.coefficient(probe.id);
-  if (!stride) throw CompileError(n.loc, "gather: the gathered axis is split by a reshape; gather from the tensor before it");
-  Index fixed = offset.substitute([&](IndexVar v) { return v.id == probe.id ? std::optional<Index>(Index(0)) : std::nullopt; });
-  const Expr *dynamic = kernel_.op(Op::mul, {clamped, kernel_.constant(DType::i64, double(*stride))}, DType::i64);
+  auto [fixed, dynamic] = at_runtime(offset, probe.id, clamped);
   return kernel_.op(Op::select, {inside, kernel_.load(slot(stored), fixed, dynamic), kernel_.constant_bits(t, 0)}, t);
 }
 

@@ -30,6 +30,7 @@ private:
   const Expr *compute(Value v, const std::vector<Index> &index);
   const Expr *read(const Node &n, const ReadMap &map);
   const Expr *gather(const Node &n, const std::vector<Index> &index);
+  std::pair<Index, const Expr *> at_runtime(const Index &e, int var, const Expr *value);
   const Expr *inline_reduction(const Node &n, const std::vector<Index> &index);
 
   Kernel &kernel_;
