@@ -25,6 +25,7 @@ int Pull::slot(Value v) {
   auto [it, fresh] = slot_of_.try_emplace(key(v), 0);
   if (!fresh) return it->second;
   TRELLIS_CHECK(kernel_.slots() == int(kernel_.buffers.size()), "slots come before local buffers");
+  TRELLIS_CHECK(v.node->op == Op::input || v.node->op == Op::constant || fusion_.stored(v), "a slot of a value that nothing stores");
   it->second = kernel_.add_buffer({fmt::format("s{}", slots_.size()), v.dtype(), Space::slot, layout(v).size});
   slots_.push_back(v);
   return it->second;
@@ -102,23 +103,20 @@ const Expr *Pull::compute(Value v, const std::vector<Index> &index) {
 }
 
 const Expr *Pull::read(const Node &n, const ReadMap &map) {
-  const Expr *out = map.reads.empty() || map.combine == ReadMap::Combine::sum || !map.reads.back().guards.empty() ? kernel_.constant_bits(n.type().dtype, 0) : nullptr;
-  const Expr *zero = out;
-  bool first = true;
-  for (size_t i = map.reads.size(); i-- > 0;) {
-    const Read &r = map.reads[i];
-    // An operand without elements is never read.
-    if (n.operands[size_t(r.operand)].type().size() == 0) continue;
+  std::vector<const Read *> live; // an operand without elements, and one whose guards never hold, is not read
+  for (const Read &r : map.reads) {
     bool never = std::any_of(r.guards.begin(), r.guards.end(), [](const IndexGuard &g) { return g.e.max() < g.lo || g.e.min() >= g.hi; });
-    if (never) continue;
-    const Expr *e = at(n.operands[size_t(r.operand)], r.index);
-    if (map.combine == ReadMap::Combine::sum) {
-      e = kernel_.guarded(r.guards, e, zero);
-      out = first ? e : kernel_.op(Op::add, {e, out}, e->dtype); // reads are added from the last to the first
-      first = false;
-    } else out = r.guards.empty() ? e : kernel_.guarded(r.guards, e, out);
+    if (!never && n.operands[size_t(r.operand)].type().size() != 0) live.push_back(&r);
   }
-  return out;
+  bool sum = map.combine == ReadMap::Combine::sum;
+  const Expr *zero = kernel_.constant_bits(n.type().dtype, 0), *out = nullptr;
+  for (size_t i = live.size(); i-- > 0;) { // from the last to the first: so are sums ordered
+    const Read &r = *live[i];
+    const Expr *e = at(n.operands[size_t(r.operand)], r.index);
+    if (!r.guards.empty()) e = kernel_.guarded(r.guards, e, !sum && out ? out : zero);
+    out = sum ? kernel_.op(Op::add, {e, out ? out : zero}, e->dtype) : e; // a sum of -0 alone is +0
+  }
+  return out ? out : zero;
 }
 
 // `e` with the variable `var` replaced by a value that is only known when it runs: the terms without it, and the sum of
@@ -168,12 +166,13 @@ const Expr *Pull::gather(const Node &n, const std::vector<Index> &index) {
   const Expr *clamped = kernel_.op(Op::max, {kernel_.op(Op::min, {i, last}, DType::i64), zero}, DType::i64);
   const Expr *inside = kernel_.op(Op::eq, {i, clamped}, DType::boolean);
 
-  // Movement between the gather and the stored value maps the dynamic axis too.
-  Value stored = under_movement(data);
+  // Movement between the gather and the first stored value maps the dynamic axis too.
+  Value stored = data, deepest = under_movement(data);
   IndexVar probe = kernel_.var(extent);
   rest[axis] = Index(probe);
   std::vector<Index> place = rest;
-  for (Value v = data; !v.is(stored); v = v.node->operands[0]) place = v.node->info().map(*v.node, place).reads[0].index;
+  for (; !stored.is(deepest) && !fusion_.stored(stored); stored = stored.node->operands[0])
+    place = stored.node->info().map(*stored.node, place).reads[0].index;
   if (is_immediate(*stored.node)) return kernel_.op(Op::select, {inside, at(stored, place), kernel_.constant_bits(t, 0)}, t);
   Index offset = layout(stored).offset(place);
   auto [fixed, dynamic] = at_runtime(offset, probe.id, clamped);
