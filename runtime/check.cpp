@@ -49,7 +49,9 @@ bool check_infos(const char *role, const trellis_tensor_info *infos, uint32_t co
 const char *check_slot(const trellis_program &program, const trellis_slot &slot) {
   int64_t bytes = storage_bytes(program, slot);
   if (bytes < 0) return "names storage that does not exist";
-  return slot.offset < 0 || slot.offset > bytes ? "lies outside its storage" : nullptr;
+  return slot.offset < 0 || slot.bytes < 0 || slot.bytes > bytes || slot.offset > bytes - slot.bytes
+             ? "lies outside its storage"
+             : nullptr;
 }
 
 /// `loops`: how many began before call `c`.
@@ -97,7 +99,7 @@ const char *check_moves(const trellis_program &program, uint32_t first, uint32_t
         __builtin_add_overflow(span < 0 ? low : high, span, span < 0 ? &low : &high))
       return "leaves its storage";
   }
-  return low < 0 || high > storage_bytes(program, slot) ? "leaves its storage" : nullptr;
+  return low < 0 || high > storage_bytes(program, slot) - slot.bytes ? "leaves its storage" : nullptr;
 }
 
 bool check_all_moves(const trellis_program &p, Text &error) {

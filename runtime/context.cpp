@@ -7,6 +7,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#endif
 
 namespace trellis::runtime {
 namespace {
@@ -20,6 +23,14 @@ int64_t round_up(int64_t bytes, int64_t to) { return (bytes + to - 1) / to * to;
 template <class T> T *new_array(size_t count) {
   return static_cast<T *>(calloc(count > 0 ? count : 1, sizeof(T)));
 }
+
+#ifdef __SANITIZE_ADDRESS__
+void set_poisoned(const void *at, int64_t bytes, bool poisoned) {
+  (poisoned ? __asan_poison_memory_region : __asan_unpoison_memory_region)(at, static_cast<size_t>(bytes));
+}
+#else
+void set_poisoned(const void *, int64_t, bool) {}
+#endif
 
 uint64_t now_ns() {
   timespec t;
@@ -60,7 +71,6 @@ Block::~Block() {
 
 trellis_status Context::init(const trellis_program &program, int threads, Text &error) {
   prog = &program;
-  int64_t state_bytes = 0;
   for (uint32_t s = 0; s < program.state_count; ++s) {
     int64_t bytes = program.states[s].bytes;
     if (bytes > INT64_MAX / 4 ||
@@ -81,7 +91,9 @@ trellis_status Context::init(const trellis_program &program, int threads, Text &
   char *at = state_block.data();
   for (uint32_t s = 0; s < program.state_count; ++s) {
     states[s] = own_states[s] = at;
-    at += round_up(program.states[s].bytes, alignment);
+    int64_t bytes = program.states[s].bytes, span = round_up(bytes, alignment);
+    set_poisoned(at + bytes, span - bytes, true);
+    at += span;
   }
   if (!resolve()) {
     error.add("out of memory for the arguments of %" PRIu32 " kernel calls", program.call_count);
@@ -96,6 +108,7 @@ trellis_status Context::init(const trellis_program &program, int threads, Text &
 
 Context::~Context() {
   if (thread_count > 0) pool_release(thread_count);
+  set_poisoned(state_block.data(), state_bytes, false);
   free(states);
   free(own_states);
   free(args);
@@ -244,6 +257,17 @@ uint32_t Context::control(uint32_t c) {
   }
 }
 
+// Under AddressSanitizer the arena is poisoned but for what the call's slots span. Elsewhere it is nothing.
+void Context::expose([[maybe_unused]] uint32_t c) const {
+#ifdef __SANITIZE_ADDRESS__
+  set_poisoned(arena.data(), prog->arena_bytes, true);
+  for (uint32_t a = 0; a < prog->calls[c].arg_count; ++a) {
+    const trellis_slot &slot = prog->slots[prog->calls[c].args[a]];
+    if (slot.kind == TRELLIS_SLOT_ARENA) set_poisoned(args[first_arg[c] + a], slot.bytes, false);
+  }
+#endif
+}
+
 void Context::run(void *const *inputs, void *const *outputs) {
   for (uint32_t p = 0; p < input_patch_count; ++p)
     args[input_patches[p].arg] =
@@ -258,6 +282,7 @@ void Context::run(void *const *inputs, void *const *outputs) {
   for (uint32_t next = 0; next < prog->call_count;) {
     uint32_t c = next;
     const trellis_call &call = prog->calls[c];
+    expose(c);
     if (call.kind == TRELLIS_CALL_KERNEL) {
       team.run(call.kernel, args + first_arg[c], call.trip, call.grain);
       ++next;
@@ -271,6 +296,7 @@ void Context::run(void *const *inputs, void *const *outputs) {
     }
   }
   profiled_runs += times != nullptr;
+  set_poisoned(arena.data(), prog->arena_bytes, false);
 }
 
 bool Context::set_profile(bool on) {

@@ -66,11 +66,13 @@ private:
   uint32_t control(uint32_t call);
   void shift(uint32_t loop, int64_t iterations);
   void *address(const trellis_slot &slot) const;
+  void expose(uint32_t call) const;
 
   const trellis_program *prog = nullptr;
   int thread_count = 0;  // 0: nothing reserved in the pool
   bool parallel = false; // some call is worth more than one thread
   Block arena, state_block;
+  int64_t state_bytes = 0;
   void **states = nullptr;     // where each state lives now
   void **own_states = nullptr; // where state_block holds it
   void **args = nullptr;       // of all calls, in order

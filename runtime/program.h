@@ -13,7 +13,7 @@
 extern "C" {
 #endif
 
-#define TRELLIS_PROGRAM_VERSION 2u
+#define TRELLIS_PROGRAM_VERSION 3u
 
 /* The values of trellis::DType, in its order. */
 typedef enum {
@@ -31,6 +31,7 @@ typedef struct {
   int32_t kind;   /* trellis_slot_kind */
   int32_t index;  /* of the input, output, state or constant; 0 for the arena */
   int64_t offset; /* bytes from the start of the arena, input, output, state or constant */
+  int64_t bytes;  /* that kernels touch from there */
 } trellis_slot;
 
 typedef enum {

@@ -46,7 +46,7 @@ public:
     std::vector<Constant *> slots, calls, checks, moves;
     for (size_t i = 0; i < p_.slots.size(); ++i) {
       const ProgramSlot &s = p_.slots[i];
-      slots.push_back(record(sizeof(trellis_slot), {int32(int(s.kind)), int32(s.index), int64(s.offset)}));
+      slots.push_back(record(sizeof(trellis_slot), {int32(int(s.kind)), int32(s.index), int64(s.offset), int64(s.bytes)}));
       for (const ProgramSlot::Move &m : s.moves)
         moves.push_back(record(sizeof(trellis_move), {int32(int64_t(i)), int32(m.loop), int64(m.stride)}));
     }

@@ -185,12 +185,28 @@ TEST(RuntimeContext, ALargeArenaIsAlignedAndZero) {
       },
       1);
   uint32_t arg = 0;
-  trellis_slot slot{TRELLIS_SLOT_ARENA, 0, 0};
+  trellis_slot slot{TRELLIS_SLOT_ARENA, 0, 0, 9'000'000};
   program.call.args = &arg, program.call.arg_count = 1;
   program.slots = &slot, program.slot_count = 1, program.arena_bytes = 9'000'000;
   Context context = create(program, 1);
   ASSERT_EQ(trellis_run_raw(context.get(), nullptr, nullptr), TRELLIS_OK);
   EXPECT_EQ(wrong.load(), 0);
+}
+
+TEST(RuntimeContext, UnderAddressSanitizerAKernelMayTouchItsSlotsAlone) {
+#ifdef __SANITIZE_ADDRESS__
+  OneCall program([](void *const *args, int64_t, int64_t) { ++static_cast<char *>(args[0])[100]; }, 1);
+  uint32_t arg = 0;
+  trellis_slot slot{TRELLIS_SLOT_ARENA, 0, 64, 101};
+  program.call.args = &arg, program.call.arg_count = 1;
+  program.slots = &slot, program.slot_count = 1, program.arena_bytes = 256;
+  EXPECT_EQ(trellis_run_raw(create(program, 1).get(), nullptr, nullptr), TRELLIS_OK);
+  slot.bytes = 100;
+  Context context = create(program, 1);
+  EXPECT_DEATH(trellis_run_raw(context.get(), nullptr, nullptr), "use-after-poison");
+#else
+  GTEST_SKIP() << "no AddressSanitizer in this build";
+#endif
 }
 
 TEST(RuntimeContext, ProfileSumsTimePerCall) {

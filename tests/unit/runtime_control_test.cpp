@@ -28,9 +28,9 @@ struct Controlled : trellis_program {
   trellis_tensor_info out[2] = {{"y", TRELLIS_I64, 2, y_dims, kInner * kOuter * 8, nullptr, 0, 0},
                                 {"m", TRELLIS_I64, 0, nullptr, 8, nullptr, 0, 0}};
   trellis_slot slot_list[6] = {
-      {TRELLIS_SLOT_INPUT, 0, (kInner - 1) * kOuter * 8}, {TRELLIS_SLOT_OUTPUT, 0, (kInner - 1) * 8},
-      {TRELLIS_SLOT_ARENA, 0, 0},   {TRELLIS_SLOT_INPUT, 1, 0},
-      {TRELLIS_SLOT_OUTPUT, 1, 0},  {TRELLIS_SLOT_ARENA, 0, 64}};
+      {TRELLIS_SLOT_INPUT, 0, (kInner - 1) * kOuter * 8, 8}, {TRELLIS_SLOT_OUTPUT, 0, (kInner - 1) * 8, 8},
+      {TRELLIS_SLOT_ARENA, 0, 0, 8},  {TRELLIS_SLOT_INPUT, 1, 0, 8},
+      {TRELLIS_SLOT_OUTPUT, 1, 0, 8}, {TRELLIS_SLOT_ARENA, 0, 64, 1}};
   trellis_move move_list[4] = {{0, 0, 8}, {0, 1, -kOuter * 8}, {1, 0, kInner * 8}, {1, 1, -8}};
   uint32_t scaled[3] = {0, 1, 2}, counter[1] = {2}, taken[2] = {3, 4}, test[2] = {4, 5}, flag[1] = {5},
            halved[1] = {4};

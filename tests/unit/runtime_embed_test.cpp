@@ -46,7 +46,7 @@ static void twice(void *const *args, int64_t begin, int64_t end) {
 static const int64_t dims[] = {1000};
 static const trellis_tensor_info x_info = {"x", TRELLIS_F32, 1, dims, 4000, 0, 0, 0};
 static const trellis_tensor_info y_info = {"y", TRELLIS_F32, 1, dims, 4000, 0, 0, 0};
-static const trellis_slot slots[] = {{TRELLIS_SLOT_INPUT, 0, 0}, {TRELLIS_SLOT_OUTPUT, 0, 0}};
+static const trellis_slot slots[] = {{TRELLIS_SLOT_INPUT, 0, 0, 4000}, {TRELLIS_SLOT_OUTPUT, 0, 0, 4000}};
 static const uint32_t args[] = {0, 1};
 static const trellis_call call = {.kernel = twice, .name = "twice", .args = args, .arg_count = 2, .trip = 1000, .grain = 1};
 static const trellis_program program = {.version = TRELLIS_PROGRAM_VERSION, .name = "twice", .inputs = &x_info,

@@ -48,9 +48,10 @@ struct Program : trellis_program {
     constant = {{"k", TRELLIS_F32, 1, k_dims.data(), C * 4, nullptr, 0, 0}};
     constant_pointers = {k()};
     for (int64_t c = 0; c < C; ++c) k()[c] = 0.5f * static_cast<float>(c);
-    slot_list = {{TRELLIS_SLOT_INPUT, 0, 0}, {TRELLIS_SLOT_CONSTANT, 0, 0}, {TRELLIS_SLOT_ARENA, 0, 64},
-                 {TRELLIS_SLOT_STATE, 0, 0}, {TRELLIS_SLOT_INPUT, 1, 0},    {TRELLIS_SLOT_OUTPUT, 0, 0},
-                 {TRELLIS_SLOT_STATE, 1, 0}};
+    slot_list = {{TRELLIS_SLOT_INPUT, 0, 0, R * C * 4},  {TRELLIS_SLOT_CONSTANT, 0, 0, C * 4},
+                 {TRELLIS_SLOT_ARENA, 0, 64, R * C * 4}, {TRELLIS_SLOT_STATE, 0, 0, C * V_padded * 4},
+                 {TRELLIS_SLOT_INPUT, 1, 0, R * 8},      {TRELLIS_SLOT_OUTPUT, 0, 0, R * C * 4},
+                 {TRELLIS_SLOT_STATE, 1, 0, 8}};
     call_list = {{scale_kernel, "scale", scale_args.data(), 3, R, 1, TRELLIS_CALL_KERNEL, 0, 0, 0},
                  {gather_kernel, "gather", gather_args.data(), 4, R, 2, TRELLIS_CALL_KERNEL, 0, 0, 0},
                  {step_kernel, "step", step_args.data(), 1, 1, 1, TRELLIS_CALL_KERNEL, 0, 0, 0}};
