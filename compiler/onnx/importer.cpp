@@ -52,7 +52,7 @@ Imported Importer::run() {
     Location where = file_.at(fmt::format("output {}", quote_name(o.name())));
     try {
       Entry e = lookup(o.name(), top_, where);
-      if (e.sequence) throw CompileError(where, "a sequence can not leave the model");
+      if (e.sequence || e.absent) throw CompileError(where, e.absent ? "an optional without an element can not leave the model" : "a sequence can not leave the model");
       if (!e.broken) graph_->outputs.push_back({o.name(), e.value});
     } catch (const CompileError &error) { report(error); }
   }
@@ -121,7 +121,7 @@ void Importer::declare_inputs() {
       top_.names[v.name()] = {x, false, nullptr};
     } catch (const CompileError &e) {
       report(e);
-      top_.names[v.name()] = {{}, true, nullptr};
+      top_.names[v.name()] = {{}, true};
     }
   }
 }
@@ -136,10 +136,10 @@ void Importer::declare_initialisers(const GraphProto &graph, Scope &scope, bool 
       bool weight = weights && is_float(t.dtype()) && t.rank() > 0 && t.size() > 0;
       Value v = weight ? graph_->input(name, t.type(), "param") : graph_->constant(t);
       if (weight) weights_.emplace(v.node, t);
-      scope.names[name] = {v, false, nullptr};
+      scope.names[name] = {v};
     } catch (const CompileError &e) {
       report(e);
-      scope.names[name] = {{}, true, nullptr};
+      scope.names[name] = {{}, true};
     }
   };
   for (const TensorProto &t : graph.initializer()) declare(t.name(), [&](const Location &at) { return tensor(t, at); });
@@ -162,7 +162,7 @@ void Importer::run_nodes(const google::protobuf::RepeatedPtrField<NodeProto> &no
 void Importer::run_node(const NodeProto &node, Scope &scope) {
   Location where = location_of(file_, node);
   if (++steps_ > kMostSteps) throw CompileError(where, "the model unfolds into more than a million nodes");
-  std::vector<Entry> results;
+  Entries results;
   try {
     LocationScope at(*graph_, where);
     results = results_of(node, scope, where);
@@ -174,8 +174,8 @@ void Importer::run_node(const NodeProto &node, Scope &scope) {
   for (int i = 0; i < node.output_size(); ++i) {
     const std::string &name = node.output(i);
     if (name.empty()) continue;
-    Entry e = size_t(i) < results.size() ? results[size_t(i)] : Entry{{}, true, nullptr};
-    if (!e.value && !e.sequence && !e.broken) {
+    Entry e = size_t(i) < results.size() ? results[size_t(i)] : Entry{{}, true};
+    if (!e.value && !e.sequence && !e.absent && !e.broken) {
       report(CompileError(where, fmt::format("result {} ({}) is not supported", i + 1, quote_name(name))));
       e.broken = true;
     }
@@ -184,14 +184,14 @@ void Importer::run_node(const NodeProto &node, Scope &scope) {
   }
 }
 
-std::vector<Entry> Importer::results_of(const NodeProto &node, Scope &scope, const Location &where) {
+Entries Importer::results_of(const NodeProto &node, Scope &scope, const Location &where) {
   bool broken = false;
   for (const std::string &name : node.input())
     if (!name.empty()) broken |= lookup(name, scope, where).broken;
   if (auto it = functions_.find(function_key(node.domain(), node.op_type(), node.overload())); it != functions_.end())
-    return broken ? std::vector<Entry>(size_t(node.output_size()), Entry{{}, true, nullptr}) : inline_function(*it->second, node, scope, where);
+    return broken ? Entries(size_t(node.output_size()), Entry{{}, true}) : inline_function(*it->second, node, scope, where);
   if (std::string why = refusal(node, opsets_); !why.empty()) throw CompileError(where, why);
-  std::vector<Entry> out(size_t(node.output_size()));
+  Entries out(size_t(node.output_size()));
   if (broken) {
     for (Entry &e : out) e.broken = true;
     return out;
@@ -200,7 +200,10 @@ std::vector<Entry> Importer::results_of(const NodeProto &node, Scope &scope, con
   for (const std::string &name : node.input()) operands.push_back(name.empty() ? Value{} : lookup(name, scope, where).value);
   int version = opsets_.at(node.domain() == "ai.onnx" ? "" : node.domain());
   Step step(*this, *graph_, node, version, std::move(operands), where);
-  std::vector<std::pair<int, Values>> saved = std::exchange(sequences_, {});
+  std::vector<std::pair<int, Entry>> given;
+  auto exchange = [&](void *) { std::swap(given, given_results_); }; // also where the recipe throws
+  exchange(nullptr);
+  std::unique_ptr<void, decltype(exchange)> at_end(this, exchange);
   Values values;
   if (Recipe recipe = Recipes::all().find(node.domain(), node.op_type(), version)) {
     values = recipe(step);
@@ -212,9 +215,8 @@ std::vector<Entry> Importer::results_of(const NodeProto &node, Scope &scope, con
     values = {elementwise(*graph_, op, x)};
   }
   for (size_t i = 0; i < out.size() && i < values.size(); ++i) out[i].value = values[i];
-  for (auto &[i, s] : sequences_)
-    if (size_t(i) < out.size()) out[size_t(i)].sequence = std::make_shared<const Values>(std::move(s));
-  sequences_ = std::move(saved);
+  for (auto &[i, e] : given_results_)
+    if (size_t(i) < out.size()) out[size_t(i)] = std::move(e);
   return out;
 }
 
@@ -229,27 +231,62 @@ std::string refusal(const NodeProto &node, const std::unordered_map<std::string,
   return fmt::format("operator {} (version {}{}) is not supported", called, it->second, domain.empty() ? "" : " of domain " + quote_name(domain));
 }
 
-Values Importer::run_body(const GraphProto &body, const Values &arguments) {
+Entries Importer::run_body(const GraphProto &body, const Entries &arguments) {
   if (depth_ >= kDeepest) throw CompileError(graph_->location, "subgraphs are nested too deeply");
   if (int(arguments.size()) != body.input_size())
     throw CompileError(graph_->location, fmt::format("a body takes {} values, but {} are given", body.input_size(), arguments.size()));
   Scope scope;
   scope.outer = scope_;
   size_t before = errors_.size();
-  for (int i = 0; i < body.input_size(); ++i) scope.names[body.input(i).name()] = {arguments[size_t(i)], false, nullptr};
+  for (int i = 0; i < body.input_size(); ++i) scope.names[body.input(i).name()] = arguments[size_t(i)];
   declare_initialisers(body, scope, false);
   ++depth_;
   run_nodes(body.node(), scope);
   --depth_;
-  Values out;
+  Entries out;
   for (const ValueInfoProto &o : body.output()) {
     Entry e = lookup(o.name(), scope, graph_->location);
-    if (e.sequence) throw CompileError(graph_->location, "a body that gives a sequence is not supported");
     if (e.broken && errors_.size() == before) throw CompileError(graph_->location, "a body could not be read");
-    out.push_back(e.value);
+    out.push_back(std::move(e));
   }
   if (errors_.size() != before) throw CompileError(std::vector<Diagnostic>{});
   return out;
+}
+
+Values Importer::run_body(const GraphProto &body, const Values &arguments) {
+  Entries given;
+  for (Value v : arguments) given.push_back({v});
+  Values out;
+  for (const Entry &e : run_body(body, given)) {
+    if (!e.value) throw CompileError(graph_->location, "a body that gives no tensor is not supported here");
+    out.push_back(e.value);
+  }
+  return out;
+}
+
+std::vector<Diagnostic> Importer::attempt(const std::function<void()> &f) {
+  size_t before = errors_.size();
+  int depth = depth_;
+  Scope *scope = scope_;
+  std::vector<Diagnostic> why;
+  try {
+    f();
+  } catch (const CompileError &e) {
+    why.assign(errors_.begin() + std::ptrdiff_t(before), errors_.end());
+    why.insert(why.end(), e.diagnostics().begin(), e.diagnostics().end());
+    errors_.resize(before);
+    depth_ = depth, scope_ = scope;
+    if (why.empty()) throw; // the report is full
+  }
+  return why;
+}
+
+Value Importer::placeholder(const Type &t) {
+  std::string name = fmt::format("argument {}", placeholders_.size());
+  while (graph_->find_input(name)) name += "'";
+  Value v = graph_->input(name, t);
+  placeholders_.insert(v.node);
+  return v;
 }
 
 // --- functions ---
@@ -274,7 +311,7 @@ static void resolve(NodeProto &node, const std::unordered_map<std::string, const
   }
 }
 
-std::vector<Entry> Importer::inline_function(const FunctionProto &f, const NodeProto &node, const Scope &outer, const Location &where) {
+Entries Importer::inline_function(const FunctionProto &f, const NodeProto &node, const Scope &outer, const Location &where) {
   if (depth_ >= kDeepest) throw CompileError(where, "functions are nested too deeply, or call themselves");
   std::unordered_map<std::string, const AttributeProto *> attributes;
   for (const AttributeProto &a : f.attribute_proto()) attributes[a.name()] = &a;
@@ -290,7 +327,7 @@ std::vector<Entry> Importer::inline_function(const FunctionProto &f, const NodeP
   run_nodes(body.node(), scope);
   --depth_;
   opsets_ = std::move(saved);
-  std::vector<Entry> out;
+  Entries out;
   for (const std::string &name : f.output()) {
     out.push_back(lookup(name, scope, where));
     out.back().broken |= errors_.size() != before;
@@ -327,11 +364,18 @@ std::optional<Tensor> Importer::known(Value v) {
   return known_.at(v.node)[v.index];
 }
 
-std::shared_ptr<const Values> Importer::sequence(const std::string &name) const {
-  const Entry *e = scope_->find(name);
-  return e ? e->sequence : nullptr;
+bool Importer::is_given(Value v) const {
+  std::vector<const Node *> stack{v.node};
+  std::unordered_set<const Node *> seen{v.node};
+  while (!stack.empty()) {
+    const Node *n = stack.back();
+    stack.pop_back();
+    if (given_.contains(n)) return true;
+    for (Value o : n->operands)
+      if (seen.insert(o.node).second) stack.push_back(o.node);
+  }
+  return false;
 }
-void Importer::give_sequence(int output, Values values) { sequences_.emplace_back(output, std::move(values)); }
 
 // --- the result ---
 
@@ -352,6 +396,7 @@ std::unique_ptr<Graph> Importer::finish() {
   }
   ValueMap map;
   for (Value v : graph_->inputs()) {
+    if (placeholders_.contains(v.node)) continue;
     bool param = weights_.contains(v.node);
     if (param && !needed[v.node->id]) continue;
     LocationScope at(*out, v.node->loc);

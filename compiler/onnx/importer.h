@@ -7,13 +7,15 @@
 
 namespace trellis::onnx {
 
-/// What a name stands for. Broken: its node was refused, so that what depends on it is left aside silently. A sequence
-/// exists at import alone.
+/// What a name stands for. Broken: its node was refused, so that what depends on it is left aside silently. Sequences
+/// and optionals exist at import alone; an optional that has an element is that element.
 struct Entry {
   Value value;
   bool broken = false;
-  std::shared_ptr<const Values> sequence;
+  std::shared_ptr<const Values> sequence = {};
+  bool absent = false; ///< an optional without an element
 };
+using Entries = std::vector<Entry>;
 
 struct Scope {
   const Scope *outer = nullptr;
@@ -29,15 +31,24 @@ public:
   /// The elements of `v` where constants, weights and given inputs decide them, through the interpreter; nothing where
   /// they do not, or where that would be much work.
   std::optional<Tensor> known(Value v);
-  /// The results of a subgraph in the scope of the node at hand; `arguments` are values of its inputs.
+  /// Whether `known` needs an input that is given.
+  bool is_given(Value v) const;
+  /// The results of a subgraph in the scope of the node at hand; `arguments` are of its inputs.
+  Entries run_body(const GraphProto &body, const Entries &arguments);
+  /// The same with tensors alone.
   Values run_body(const GraphProto &body, const Values &arguments);
-  /// Whether every result of the last body was made.
+  /// Runs `f`, which may read bodies; what it reports is taken back and returned. Empty: it went well.
+  std::vector<Diagnostic> attempt(const std::function<void()> &f);
+  /// A value that stands for an argument of a body until the body is closed over it (bodies.h).
+  Value placeholder(const Type &t);
   Tensor tensor(const TensorProto &t, const Location &where) const { return tensor_of(file_, t, where); }
   Tensor tensor(const SparseTensorProto &t, const Location &where) const { return tensor_of(file_, t, where); }
 
-  /// Sequences: of an operand, and as results of the node at hand.
-  std::shared_ptr<const Values> sequence(const std::string &name) const;
-  void give_sequence(int output, Values values);
+  /// What an operand of the node at hand is, beyond a tensor; null: no such name.
+  const Entry *entry(const std::string &name) const { return scope_->find(name); }
+  /// A result of the node at hand that is no plain tensor.
+  void give(int output, Entry e) { given_results_.emplace_back(output, std::move(e)); }
+  void give_sequence(int output, Values values) { give(output, {{}, false, std::make_shared<const Values>(std::move(values))}); }
 
 private:
   using Opsets = std::unordered_map<std::string, int>;
@@ -46,8 +57,8 @@ private:
   Shape shape_of_input(const ValueInfoProto &v, const Tensor *given, const Location &where);
   void run_nodes(const google::protobuf::RepeatedPtrField<NodeProto> &nodes, Scope &scope);
   void run_node(const NodeProto &node, Scope &scope);
-  std::vector<Entry> results_of(const NodeProto &node, Scope &scope, const Location &where);
-  std::vector<Entry> inline_function(const FunctionProto &f, const NodeProto &node, const Scope &scope, const Location &where);
+  Entries results_of(const NodeProto &node, Scope &scope, const Location &where);
+  Entries inline_function(const FunctionProto &f, const NodeProto &node, const Scope &scope, const Location &where);
   std::unique_ptr<Graph> finish();
   Entry lookup(const std::string &name, const Scope &scope, const Location &where) const;
   void report(const CompileError &e);
@@ -65,7 +76,8 @@ private:
   std::unordered_map<const Node *, std::vector<Tensor>> known_;
   std::unordered_set<const Node *> unknown_;
   std::unordered_set<std::string> specialised_;
-  std::vector<std::pair<int, Values>> sequences_;
+  std::vector<std::pair<int, Entry>> given_results_;
+  std::unordered_set<const Node *> placeholders_;
   int depth_ = 0;
   int64_t steps_ = 0;
 };

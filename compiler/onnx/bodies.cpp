@@ -1,0 +1,65 @@
+#include "compiler/onnx/bodies.h"
+#include <algorithm>
+#include <fmt/format.h>
+#include <unordered_set>
+
+namespace trellis::onnx {
+
+// Nodes that the results need, operands before users.
+static std::vector<const Node *> needed(const Values &results) {
+  std::vector<const Node *> order, stack;
+  std::unordered_set<const Node *> seen;
+  auto visit = [&](Value v) {
+    if (seen.insert(v.node).second) stack.push_back(v.node);
+  };
+  for (Value v : results) visit(v);
+  while (!stack.empty()) {
+    const Node *n = stack.back();
+    stack.pop_back();
+    order.push_back(n);
+    for (Value o : n->operands) visit(o);
+  }
+  std::sort(order.begin(), order.end(), [](const Node *a, const Node *b) { return a->id < b->id; });
+  return order;
+}
+
+// Cheaper to make anew than to read.
+static bool is_free(const Node &n, const std::unordered_set<const Node *> &free) {
+  if (n.op == Op::constant || n.op == Op::iota) return true;
+  return (n.op == Op::reshape || n.op == Op::expand) && free.contains(n.operands[0].node);
+}
+
+Closed close_over(const Values &arguments, const Values &results, uint32_t from) {
+  Closed out;
+  out.body = std::make_shared<Graph>("body");
+  out.body->location = results[0].graph().location;
+  std::unordered_set<const Node *> inside, free;
+  ValueMap map;
+  for (Value a : arguments) {
+    map[a.node] = {out.body->input(fmt::format("x{}", map.size()), a.type())};
+    inside.insert(a.node);
+  }
+  auto capture = [&](Value v) {
+    Values &known = map[v.node];
+    known.resize(v.node->types.size());
+    if (known[v.index]) return;
+    out.captured.push_back(v);
+    known[v.index] = out.body->input(fmt::format("c{}", out.captured.size()), v.type());
+  };
+  auto take = [&](Value v) {
+    if (!inside.contains(v.node) && !free.contains(v.node)) capture(v);
+  };
+  for (const Node *n : needed(results)) {
+    if (is_free(*n, free)) free.insert(n);
+    bool own = n->op != Op::input && !free.contains(n) && n->id >= from;
+    for (Value o : n->operands) own |= inside.contains(o.node);
+    if (!own) continue;
+    inside.insert(n);
+    for (Value o : n->operands) take(o);
+  }
+  for (Value r : results) take(r);
+  for (Value r : results) out.body->outputs.push_back({fmt::format("y{}", out.body->outputs.size()), copy_into(*out.body, r, map)});
+  return out;
+}
+
+} // namespace trellis::onnx
