@@ -1,4 +1,5 @@
 #include "compiler/onnx/bodies.h"
+#include "compiler/onnx/importer.h"
 #include <algorithm>
 #include <fmt/format.h>
 #include <unordered_set>
@@ -60,6 +61,26 @@ Closed close_over(const Values &arguments, const Values &results, uint32_t from)
   for (Value r : results) take(r);
   for (Value r : results) out.body->outputs.push_back({fmt::format("y{}", out.body->outputs.size()), copy_into(*out.body, r, map)});
   return out;
+}
+
+Values close_scan(const Values &carried, const Values &sliced, const Values &arguments, const Values &results) {
+  Closed c = close_over(arguments, results, UINT32_MAX);
+  Values operands = carried, out;
+  operands.insert(operands.end(), sliced.begin(), sliced.end());
+  operands.insert(operands.end(), c.captured.begin(), c.captured.end());
+  Attrs a{{Attr::carries, int64_t(carried.size())}, {Attr::slices, int64_t(sliced.size())}};
+  const Node *n = sliced[0].graph().node(Op::scan, operands, a, {c.body});
+  for (uint32_t k = 0; k < n->types.size(); ++k) out.push_back(n->result(k));
+  return out;
+}
+
+Values scan(Importer &importer, const Values &carried, const Values &sliced, const Iteration &f) {
+  Values state, parts;
+  for (Value v : carried) state.push_back(importer.placeholder(v.type()));
+  for (Value v : sliced) parts.push_back(importer.placeholder({v.dtype(), Shape(v.shape().begin() + 1, v.shape().end())}));
+  Values arguments = state, results = f(state, parts);
+  arguments.insert(arguments.end(), parts.begin(), parts.end());
+  return close_scan(carried, sliced, arguments, results);
 }
 
 } // namespace trellis::onnx

@@ -108,19 +108,12 @@ private:
   void give(size_t k, Entry e) { s.importer.give(int(k), std::move(e)); }
 
   Values as_scan(const Values &arguments, const Values &first, const Values &next, const Values &rows) {
-    // The number comes last of the arguments: it is sliced, not carried.
-    Values order(arguments.begin() + 1, arguments.end()), results = next, operands = first;
+    if (next.empty() && rows.empty()) return {};
+    s.require(*trips <= INT32_MAX, fmt::format("the loop has {} iterations", *trips));
+    Values order(arguments.begin() + 1, arguments.end()), results = next; // the number is sliced, so comes last
     order.push_back(arguments[0]);
     results.insert(results.end(), rows.begin(), rows.end());
-    if (results.empty()) return {};
-    s.require(*trips <= INT32_MAX, fmt::format("the loop has {} iterations", *trips));
-    Closed c = close_over(order, results, UINT32_MAX);
-    operands.push_back(iota(g(), {DType::i64, {*trips}}, 0));
-    operands.insert(operands.end(), c.captured.begin(), c.captured.end());
-    const Node *n = g().node(Op::scan, operands, {{Attr::carries, int64_t(first.size())}, {Attr::slices, int64_t(1)}}, {c.body});
-    Values out;
-    for (uint32_t k = 0; k < n->types.size(); ++k) out.push_back(n->result(k));
-    return out;
+    return close_scan(first, {iota(g(), {DType::i64, {*trips}}, 0)}, order, results);
   }
 
   // Carried: the number of the iteration, the condition, the values.
@@ -201,27 +194,23 @@ struct Scans {
 
 // States, then the inputs to scan; the final states, then the stacked results.
 Values scanned(Step &s, const GraphProto &body, const Values &given, size_t states, const Scans &o) {
-  Values operands(given.begin(), given.begin() + std::ptrdiff_t(states)), arguments;
+  Values sliced;
   for (size_t k = states; k < given.size(); ++k) {
     Value x = given[k];
     s.require(x.rank() >= 1, fmt::format("operand {} has no axis to scan", k + 1));
     x = move_axis(x, s.axis(Scans::at(o.in_axes, k - states), x.rank()), 0);
-    operands.push_back(Scans::at(o.in_back, k - states) ? flip(x, {0}) : x);
+    sliced.push_back(Scans::at(o.in_back, k - states) ? flip(x, {0}) : x);
   }
-  for (size_t k = 0; k < operands.size(); ++k) {
-    Type t = operands[k].type();
-    if (k >= states) t.shape.erase(t.shape.begin());
-    arguments.push_back(s.importer.placeholder(t));
-  }
-  Values results = s.importer.run_body(body, arguments);
-  s.require(results.size() >= states && !results.empty(), "the body gives fewer values than there are states");
-  Closed c = close_over(arguments, results, UINT32_MAX);
-  Attrs a{{Attr::carries, int64_t(states)}, {Attr::slices, int64_t(operands.size() - states)}};
-  operands.insert(operands.end(), c.captured.begin(), c.captured.end());
-  const Node *n = s.g.node(Op::scan, operands, a, {c.body});
-  Values out;
-  for (uint32_t k = 0; k < n->types.size(); ++k) {
-    Value y = n->result(k);
+  Values carried(given.begin(), given.begin() + std::ptrdiff_t(states)), out;
+  Values results = onnx::scan(s.importer, carried, sliced, [&](const Values &state, const Values &parts) {
+    Values all = state;
+    all.insert(all.end(), parts.begin(), parts.end());
+    Values y = s.importer.run_body(body, all);
+    s.require(y.size() >= states && !y.empty(), "the body gives fewer values than there are states");
+    return y;
+  });
+  for (size_t k = 0; k < results.size(); ++k) {
+    Value y = results[k];
     if (k >= states) {
       if (Scans::at(o.out_back, k - states)) y = flip(y, {0});
       y = move_axis(y, 0, s.axis(Scans::at(o.out_axes, k - states), y.rank()));
@@ -237,7 +226,7 @@ size_t states_of(Step &s, int operands) {
   return size_t(operands - scans);
 }
 
-Values scan(Step &s) {
+Values scan_of(Step &s) {
   Scans o{s.ints("scan_input_axes"), s.ints("scan_input_directions"), s.ints("scan_output_axes"), s.ints("scan_output_directions")};
   return scanned(s, body_of(s), s.all(), states_of(s, s.inputs()), o);
 }
@@ -282,6 +271,6 @@ Values scan_of_batch(Step &s) {
 
 } // namespace
 
-void add_loops(Recipes &r) { r.on("Loop", 1, loop), r.on("Scan", 8, scan_of_batch), r.on("Scan", 9, scan); }
+void add_loops(Recipes &r) { r.on("Loop", 1, loop), r.on("Scan", 8, scan_of_batch), r.on("Scan", 9, scan_of); }
 
 } // namespace trellis::onnx

@@ -113,7 +113,7 @@ const Recipes &Recipes::all() {
   static const Recipes recipes = [] {
     Recipes r;
     for (auto add : {add_elementwise, add_movement, add_shape, add_reduction, add_contraction, add_pooling, add_normalisation, add_indexed,
-                     add_control, add_loops, add_recurrent, add_signal, add_training})
+                     add_control, add_loops, add_mixing, add_recurrent, add_signal, add_training})
       add(r);
     return r;
   }();

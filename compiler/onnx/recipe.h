@@ -86,7 +86,7 @@ private:
 
 /// The families (a file each).
 void add_elementwise(Recipes &), add_movement(Recipes &), add_shape(Recipes &), add_reduction(Recipes &), add_contraction(Recipes &),
-    add_pooling(Recipes &), add_normalisation(Recipes &), add_indexed(Recipes &), add_control(Recipes &), add_loops(Recipes &), add_recurrent(Recipes &), add_signal(Recipes &), add_training(Recipes &);
+    add_pooling(Recipes &), add_normalisation(Recipes &), add_indexed(Recipes &), add_control(Recipes &), add_loops(Recipes &), add_mixing(Recipes &), add_recurrent(Recipes &), add_signal(Recipes &), add_training(Recipes &);
 
 /// The op whose table row has this ONNX name and takes operands one for one: elementwise, and composites of such.
 std::optional<Op> aliased(std::string_view name);
