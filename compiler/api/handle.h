@@ -23,7 +23,8 @@ struct List {
   std::deque<std::string> texts;
   std::deque<std::vector<int64_t>> dims;
   std::deque<std::vector<const char *>> symbols;
-  void add(std::string_view name, const Type &type);
+  /// No type: neither dtype nor rank is known (-1).
+  void add(std::string_view name, const std::optional<Type> &type);
 };
 
 /// Fills `text` and gives the status of whatever `body` throws; `otherwise` is that of a CompileError.

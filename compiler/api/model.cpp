@@ -5,7 +5,6 @@
 #include "compiler/frontend/state.h"
 #include <algorithm>
 #include <cstring>
-#include <filesystem>
 #include <fmt/format.h>
 
 using namespace trellis;
@@ -13,9 +12,14 @@ using namespace trellis::api;
 
 namespace trellis::api {
 
-void List::add(std::string_view name, const Type &type) {
+void List::add(std::string_view name, const std::optional<Type> &given) {
   std::vector<int64_t> &d = dims.emplace_back();
   std::vector<const char *> &s = symbols.emplace_back();
+  if (!given) {
+    infos.push_back({texts.emplace_back(name).c_str(), -1, -1, nullptr, nullptr, ""});
+    return;
+  }
+  const Type &type = *given;
   for (Dim dim : type.shape) {
     d.push_back(dim.is_static() ? dim.value() : -1);
     s.push_back(dim.is_static() ? nullptr : texts.emplace_back(dim.str()).c_str());
@@ -51,7 +55,7 @@ static Programs::Options first_options() {
 
 } // namespace trellis::api
 
-trellis_model::trellis_model(Model m) : model(std::move(m)), programs(*model.graph, first_options()) {
+trellis_model::trellis_model(Model m) : model(std::move(m)), programs(model.binder(), first_options()) {
   const Graph &g = *model.graph;
   for (Value v : g.inputs()) {
     std::string_view role = role_of(v);
@@ -61,6 +65,8 @@ trellis_model::trellis_model(Model m) : model(std::move(m)), programs(*model.gra
         .add(name_of_input(v), v.type());
   }
   for (const NamedValue &o : g.outputs) lists[TRELLIS_OUTPUTS].add(o.name, o.value.type());
+  for (const auto &[name, type] : model.outputs) lists[TRELLIS_OUTPUTS].add(name, type);
+  if (!model.weights.empty()) programs.set_state(model.weights);
   symbols = trellis::symbols(g);
   text = text_of(model);
 }
@@ -91,11 +97,10 @@ int trellis_compiler_api_version(void) {
 trellis_status trellis_model_load(const char *path, trellis_model **model, char *error, size_t error_bytes) {
   return create(model, error, error_bytes, [&] {
     require(path, "the path");
-    std::string text;
     try {
-      text = InputFile(path).read_all();
+      InputFile readable(path);
     } catch (const CompileError &e) { throw Refused{TRELLIS_BAD_FILE, e.what()}; }
-    return parse_model(text, path, std::filesystem::path(path).parent_path().string());
+    return open_model(path);
   });
 }
 

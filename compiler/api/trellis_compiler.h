@@ -60,7 +60,9 @@ typedef enum {
 
 /* ---- Models ---- */
 
-/* Reads a model (.trl) and checks it. Large constants are found beside it. On failure *model is null. */
+/* Reads a model (.trl, .onnx) and checks it. Large constants are found beside it. An ONNX file begins with its own
+ * weights; it is imported when a program is first compiled for a binding of its dims, so that some mistakes show only then,
+ * and it has no text. On failure *model is null. */
 TRELLIS_API trellis_status trellis_model_load(const char *path, trellis_model **model, char *error,
                                               size_t error_bytes);
 /* The same from text. `name` stands in messages; data files are looked for in the working directory. */
@@ -82,7 +84,7 @@ typedef enum {
 
 typedef struct {
   const char *name;
-  int32_t dtype; /* trellis_dtype */
+  int32_t dtype; /* trellis_dtype; -1 (and a rank of -1): an ONNX file does not say what this output is */
   int32_t rank;
   const int64_t *dims;        /* -1 where a dim is symbolic */
   const char *const *symbols; /* that dim's name there ("?": it has none); null elsewhere */
@@ -146,7 +148,8 @@ TRELLIS_API trellis_status trellis_model_set(trellis_model *model, const char *n
 /* Safetensors, as `trellis train` writes and `--weights` reads them: all parameters and state, with the
  * optimiser's where training was set. The file is written whole or not at all. */
 TRELLIS_API trellis_status trellis_model_save_weights(trellis_model *model, const char *path);
-/* Replaces all values; optimiser state that the file has not begins anew. Refused, with nothing changed,
+/* Replaces all values; optimiser state that the file has not begins anew, and an ONNX model's own weights stay where the
+ * file has none. Refused, with nothing changed,
  * where one is missing, has another type or belongs to another model. */
 TRELLIS_API trellis_status trellis_model_load_weights(trellis_model *model, const char *path);
 

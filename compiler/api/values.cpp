@@ -99,6 +99,8 @@ trellis_status trellis_model_load_weights(trellis_model *model, const char *path
   return call(model, TRELLIS_BAD_FILE, [&] {
     require(path, "the path");
     SafeTensors file = read_safetensors(path);
+    for (const NamedTensor &own : model->model.weights) // constants among an ONNX file's weights that no program has
+      if (!find(file.tensors, own.name)) file.tensors.push_back(own);
     weights_for(*model->model.graph, file, path); // refuses what is another model's
     // Programs that are compiled again give what the file has not, such as optimiser state, its beginning.
     model->set_options(model->programs.options());

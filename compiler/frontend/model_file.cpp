@@ -1,6 +1,7 @@
 #include "compiler/frontend/model_file.h"
 #include "compiler/data/input.h"
 #include "compiler/data/safetensors.h"
+#include "compiler/onnx/import.h"
 #include "ir/print.h"
 #include "ir/verify.h"
 #include <filesystem>
@@ -9,7 +10,7 @@
 namespace trellis {
 
 Model parse_model(std::string_view text, const std::string &file, const std::string &folder) {
-  Model m{file, nullptr, {}, {}};
+  Model m{file, nullptr, {}, {}, {}, {}};
   std::map<std::string, SafeTensors> files;
   ParseOptions options;
   options.data = [&](const DataRef &ref) {
@@ -25,11 +26,40 @@ Model parse_model(std::string_view text, const std::string &file, const std::str
   return m;
 }
 
-Model load_model(const std::string &path) {
+static Model load_text(const std::string &path) {
   return parse_model(InputFile(path).read_all(), path, std::filesystem::path(path).parent_path().string());
 }
 
+bool is_onnx(std::string_view path) { return path.ends_with(".onnx"); }
+
+Model load_model(const std::string &path, const LoadOptions &options) {
+  if (!is_onnx(path)) return load_text(path);
+  onnx::Imported imported = onnx::import_model(onnx::read_file(path), {options.given, options.dims, options.reading == Reading::trainable});
+  verify(*imported.graph);
+  return {path, std::move(imported.graph), std::move(imported.weights), {}, {}, {}};
+}
+
+Model open_model(const std::string &path) {
+  if (!is_onnx(path)) return load_text(path);
+  auto file = std::make_shared<const onnx::File>(onnx::read_file(path));
+  onnx::Interface interface = onnx::interface_of(*file);
+  Model m{path, std::move(interface.inputs), std::move(interface.weights), {}, {}, {}};
+  m.bind = [file](const Bindings &dims, Reading reading) {
+    std::unique_ptr<Graph> g = onnx::import_model(*file, {{}, dims, reading == Reading::trainable}).graph;
+    verify(*g);
+    return g;
+  };
+  for (onnx::Declared &o : interface.outputs) m.outputs.emplace_back(std::move(o.name), std::move(o.type));
+  return m;
+}
+
+Binder Model::binder() const {
+  if (bind) return bind;
+  return [g = graph.get()](const Bindings &dims, Reading) { return bind_dims(*g, dims); };
+}
+
 std::string text_of(const Model &m) {
+  if (m.bind) return "";
   PrintOptions options;
   options.data = [&](const Tensor &t, std::string_view) -> std::optional<DataRef> {
     auto it = m.data.find(t.data());

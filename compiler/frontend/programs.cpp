@@ -12,7 +12,7 @@ void Programs::set_options(Options options) {
 }
 
 std::unique_ptr<Graph> Programs::graph(ProgramForm form, const Bindings &dims) const {
-  std::unique_ptr<Graph> bound = bind_dims(model_, dims);
+  std::unique_ptr<Graph> bound = model_(dims, form == ProgramForm::model ? Reading::exact : Reading::trainable);
   switch (form) {
   case ProgramForm::inference: return make_inference_graph(*bound);
   case ProgramForm::training: return make_training_graph(*bound, options_.training);

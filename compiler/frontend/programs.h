@@ -5,6 +5,7 @@
 // another session needs it.
 #pragma once
 #include "compiler/compile.h"
+#include "compiler/frontend/model_file.h"
 #include "compiler/frontend/training.h"
 #include "ir/bind.h"
 #include <map>
@@ -33,8 +34,7 @@ public:
     uint64_t version = 0; ///< of the state that it holds
   };
 
-  /// `model` must outlive this.
-  Programs(const Graph &model, Options options) : model_(model), options_(std::move(options)) {}
+  Programs(Binder model, Options options) : model_(std::move(model)), options_(std::move(options)) {}
 
   const Options &options() const { return options_; }
   /// Drops all programs; values stay.
@@ -60,7 +60,7 @@ public:
 private:
   void gather();
 
-  const Graph &model_;
+  Binder model_;
   Options options_;
   std::map<std::pair<ProgramForm, Bindings>, Program> programs_;
   std::vector<NamedTensor> values_; ///< as of `gathered_`

@@ -19,9 +19,9 @@ DataInputs data_inputs(const Graph &g) {
                                  names.empty() ? "none" : names));
 }
 
-TrainingPrograms::TrainingPrograms(const Graph &model, Options options)
-    : dims_(options.dims), programs_(model, {options.training, options.compile, options.threads, 0}) {
-  Value x = data_inputs(model).sample;
+TrainingPrograms::TrainingPrograms(const Model &model, Options options)
+    : dims_(options.dims), programs_(model.binder(), {options.training, options.compile, options.threads, 0}) {
+  Value x = data_inputs(*model.graph).sample;
   if (x.rank() == 0)
     throw CompileError(x.node->loc,
                        fmt::format("input '{}' is a scalar: samples need a first axis", name_of_input(x)));

@@ -22,7 +22,8 @@ public:
   };
 
   /// Throws where `model` has not one input of samples and at most one of targets.
-  TrainingPrograms(const Graph &model, Options options);
+  /// `model` must outlive this.
+  TrainingPrograms(const Model &model, Options options);
 
   /// 0: the model says `N`; else the only batch size that it has.
   int64_t fixed_batch() const { return fixed_; }

@@ -12,6 +12,9 @@ struct ImportOptions {
   std::map<std::string, Tensor> given;
   /// Numbers of symbolic dims, by name; a dim without a name is called INPUT.AXIS.
   Bindings dims;
+  /// BatchNormalization and Dropout become batch_norm_inference and dropout whatever the file says, for training_form and
+  /// inference_form to read, and initialisers in slots of state (running statistics, first states) are of role "state".
+  bool trainable = false;
 };
 
 struct Imported {
@@ -26,6 +29,20 @@ Imported import_model(const File &file, const ImportOptions &options = {});
 /// What can be said without any binding: throws as import_model does where operators are not supported or the graph's
 /// names and tensors do not hold together.
 void check_model(const File &file);
+
+/// A value's name and type; none where the file does not declare its shape.
+struct Declared {
+  std::string name;
+  std::optional<Type> type;
+};
+
+/// What a file says of itself without a binding. Throws what check_model throws.
+struct Interface {
+  std::unique_ptr<Graph> inputs; ///< a graph of the inputs alone, dims as they are, then parameters and state
+  std::vector<Declared> outputs;
+  std::vector<NamedTensor> weights;
+};
+Interface interface_of(const File &file);
 
 /// Inputs, outputs, operator sets, operators with counts, parameters: a line each.
 std::string describe(const File &file);

@@ -1,4 +1,5 @@
 #include "compiler/onnx/importer.h"
+#include "compiler/onnx/roles.h"
 #include "ir/eval.h"
 #include <algorithm>
 #include <fmt/format.h>
@@ -26,11 +27,19 @@ std::string function_key(std::string_view domain, std::string_view name, std::st
   return fmt::format("{}:{}:{}", domain == "ai.onnx" ? "" : domain, name, overload);
 }
 
-Importer::Importer(const File &file, const ImportOptions &options) : file_(file), options_(options), dims_(options.dims) {
+std::string name_of_graph(const GraphProto &g) {
   std::string name;
-  for (char c : file.model->graph().name()) name += std::isalnum(uint8_t(c)) || c == '_' ? c : '_';
-  if (name.empty() || std::isdigit(uint8_t(name[0]))) name = "model" + name;
-  graph_ = std::make_unique<Graph>(name);
+  for (char c : g.name()) name += std::isalnum(uint8_t(c)) || c == '_' ? c : '_';
+  return name.empty() || std::isdigit(uint8_t(name[0])) ? "model" + name : name;
+}
+
+std::string name_of_dim(const ValueInfoProto &v, int k) {
+  const std::string &given = v.type().tensor_type().shape().dim(k).dim_param();
+  return given.empty() ? fmt::format("{}.{}", v.name(), k) : given;
+}
+
+Importer::Importer(const File &file, const ImportOptions &options) : file_(file), options_(options), dims_(options.dims) {
+  graph_ = std::make_unique<Graph>(name_of_graph(file.model->graph()));
   graph_->location = file.at();
   opsets_ = opsets_of(file.model->opset_import());
   for (const FunctionProto &f : file.model->functions()) functions_[function_key(f.domain(), f.name(), f.overload())] = &f;
@@ -44,6 +53,7 @@ void Importer::report(const CompileError &e) {
 Imported Importer::run() {
   const GraphProto &g = file_.model->graph();
   scope_ = &top_;
+  if (trainable()) state_slots_ = names_in_state_slots(g);
   declare_inputs();
   declare_initialisers(g, top_, true);
   if (!errors_.empty()) throw CompileError(errors_);
@@ -89,7 +99,7 @@ Shape Importer::shape_of_input(const ValueInfoProto &v, const Tensor *given, con
       shape.push_back(d.dim_value());
       continue;
     }
-    std::string name = d.dim_param().empty() ? fmt::format("{}.{}", v.name(), k) : d.dim_param();
+    std::string name = name_of_dim(v, k);
     auto it = dims_.find(name);
     if (given && it == dims_.end()) it = dims_.emplace(name, there).first;
     if (it == dims_.end()) throw CompileError(where, fmt::format("dim '{}' has no number: give --dim {}=NUMBER or the input's tensor", name, name));
@@ -133,8 +143,8 @@ void Importer::declare_initialisers(const GraphProto &graph, Scope &scope, bool 
     LocationScope at(*graph_, where);
     try {
       Tensor t = tensor(where);
-      bool weight = weights && is_float(t.dtype()) && t.rank() > 0 && t.size() > 0;
-      Value v = weight ? graph_->input(name, t.type(), "param") : graph_->constant(t);
+      bool weight = weights && is_weight(t);
+      Value v = weight ? graph_->input(name, t.type(), state_slots_.contains(name) ? "state" : "param") : graph_->constant(t);
       if (weight) weights_.emplace(v.node, t);
       scope.names[name] = {v};
     } catch (const CompileError &e) {
@@ -377,6 +387,16 @@ bool Importer::is_given(Value v) const {
   return false;
 }
 
+// One seed for all, in a state that training moves on.
+Value Importer::drop_out(Value x, double ratio) {
+  if (!seed_) {
+    std::string name = "dropout.seed";
+    while (graph_->find_input(name)) name += "_";
+    seed_ = graph_->input(name, {DType::u64, {}}, "state", "zero");
+  }
+  return dropout(x, seed_, ratio, dropouts_++);
+}
+
 // --- the result ---
 
 // A copy without what no output needs: shape arithmetic, weights that became attributes.
@@ -397,10 +417,10 @@ std::unique_ptr<Graph> Importer::finish() {
   ValueMap map;
   for (Value v : graph_->inputs()) {
     if (placeholders_.contains(v.node)) continue;
-    bool param = weights_.contains(v.node);
-    if (param && !needed[v.node->id]) continue;
+    if (weights_.contains(v.node) && !needed[v.node->id]) continue;
     LocationScope at(*out, v.node->loc);
-    map[v.node] = {out->input(v.node->attrs.word(Attr::name), v.type(), param ? "param" : "data")};
+    const Attrs &a = v.node->attrs;
+    map[v.node] = {out->input(a.word(Attr::name), v.type(), a.get_or<std::string>(Attr::role, "data"), a.get_or<std::string>(Attr::init, ""))};
   }
   for (const NamedValue &o : graph_->outputs) out->outputs.push_back({o.name, copy_into(*out, o.value, map)});
   for (const auto &[node, values] : map)

@@ -50,6 +50,10 @@ public:
   void give(int output, Entry e) { given_results_.emplace_back(output, std::move(e)); }
   void give_sequence(int output, Values values) { give(output, {{}, false, std::make_shared<const Values>(std::move(values))}); }
 
+  /// See ImportOptions::trainable.
+  bool trainable() const { return options_.trainable; }
+  Value drop_out(Value x, double ratio);
+
 private:
   using Opsets = std::unordered_map<std::string, int>;
   void declare_inputs();
@@ -66,6 +70,8 @@ private:
   const File &file_;
   const ImportOptions &options_;
   std::unique_ptr<Graph> graph_;
+  Value seed_; // of dropout
+  int dropouts_ = 0;
   Opsets opsets_;
   std::unordered_map<std::string, const FunctionProto *> functions_;
   Scope top_;
@@ -75,13 +81,16 @@ private:
   std::unordered_map<const Node *, Tensor> weights_, given_;
   std::unordered_map<const Node *, std::vector<Tensor>> known_;
   std::unordered_set<const Node *> unknown_;
-  std::unordered_set<std::string> specialised_;
+  std::unordered_set<std::string> specialised_, state_slots_;
   std::vector<std::pair<int, Entry>> given_results_;
   std::unordered_set<const Node *> placeholders_;
   int depth_ = 0;
   int64_t steps_ = 0;
 };
 
+/// The graph's name as an identifier; the name of axis `k` where it has no number.
+std::string name_of_graph(const GraphProto &g);
+std::string name_of_dim(const ValueInfoProto &v, int k);
 /// "node 'conv1' (Conv)" in `file`.
 Location location_of(const File &file, const NodeProto &node);
 /// Operator sets by domain ("" is the standard's).

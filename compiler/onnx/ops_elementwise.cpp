@@ -1,4 +1,5 @@
 // Elementwise operators beyond those that the op table names: activations, variadic ones, casts.
+#include "compiler/onnx/importer.h"
 #include "compiler/onnx/recipe.h"
 #include <cmath>
 #include <fmt/format.h>
@@ -140,7 +141,13 @@ static Values identity(Step &s) { return {s.in(0)}; }
 static Values dropout_of(Step &s) {
   Value x = s.in(0);
   bool training = s.version >= 12 ? s.has(2) && s.known_real(2) != 0 : s.version < 7 && s.i("is_test", 0) == 0 && s.f("ratio", 0.5) != 0;
-  double ratio = s.version >= 12 ? (s.has(1) && training ? s.known_real(1) : 0.5) : s.f("ratio", 0.5);
+  bool asked = training || s.importer.trainable();
+  double ratio = s.version >= 12 ? (s.has(1) && asked ? s.known_real(1) : 0.5) : s.f("ratio", 0.5);
+  if (s.importer.trainable()) {
+    s.require(ratio >= 0 && ratio < 1, fmt::format("a ratio of {} is out of range", ratio));
+    if (ratio > 0) x = s.importer.drop_out(x, ratio);
+    training = false;
+  }
   // Inference drops nothing; old opsets' training mode is that of exporters who meant inference, too.
   s.require(!training || s.version < 12 || ratio == 0, "training mode draws random numbers, which is not supported");
   return {x, s.g.splat({s.version >= 10 ? DType::boolean : x.dtype(), x.shape()}, 1)};
@@ -163,7 +170,7 @@ void add_elementwise(Recipes &r) {
   r.on({"And", "Or", "Xor"}, 1, logical);
   r.on({"Max", "Min", "Sum", "Mean"}, 1, variadic);
   r.on("Pow", 1, power), r.on("Mod", 10, modulo), r.on("Clip", 1, clip);
-  r.on("LeakyRelu", 1, leaky_relu), r.on("Elu", 1, elu), r.on("Gelu", 20, gelu_of), r.on("HardSigmoid", 1, hard_sigmoid);
+  r.on("LeakyRelu", 1, leaky_relu), r.on("Elu", 1, elu), r.on("Gelu", 20, gelu_of), r.on("Gelu", 1, gelu_of, "com.microsoft"), r.on("HardSigmoid", 1, hard_sigmoid);
   r.on("Selu", 1, selu), r.on("Celu", 12, celu), r.on("ThresholdedRelu", 1, thresholded_relu), r.on("Shrink", 9, shrink);
   r.on("Mish", 18, mish), r.on("Softsign", 1, softsign), r.on("Swish", 24, swish), r.on("PRelu", 1, prelu);
   r.on("IsInf", 10, is_infinite), r.on("Cast", 1, cast_to), r.on("CastLike", 15, cast_like), r.on("BitCast", 1, bit_cast);

@@ -1,4 +1,5 @@
 // Softmax and its kin, and the normalisations.
+#include "compiler/onnx/importer.h"
 #include "compiler/onnx/recipe.h"
 #include <algorithm>
 #include <cmath>
@@ -30,12 +31,13 @@ static Values batch_normalisation(Step &s) {
   double epsilon = s.f("epsilon", 1e-5), momentum = s.f("momentum", 0.9);
   s.require(x.rank() >= 2, "needs rank 2 or more");
   s.require(s.version >= 9 || s.i("spatial", 1) != 0, "spatial=0 is not supported");
+  auto fit = [&](Value v) { return cast(v, x.dtype()); };
+  if (s.importer.trainable()) return {batch_norm_inference(x, fit(scale), fit(bias), fit(mean), fit(var), epsilon, 1 - momentum), mean, var};
   if (s.version >= 14 && s.i("training_mode", 0)) {
     BatchNorm b = batch_norm(x, cast(scale, x.dtype()), cast(bias, x.dtype()), epsilon);
     auto follow = [&](Value old, Value now) { return old * momentum + cast(now, old.dtype()) * (1 - momentum); };
     return {b.y, follow(mean, b.mean), follow(var, b.var)};
   }
-  auto fit = [&](Value v) { return cast(v, x.dtype()); };
   Value y = batch_norm_inference(x, fit(scale), fit(bias), fit(mean), fit(var), epsilon, 1 - momentum);
   return {y};
 }

@@ -2,11 +2,9 @@
 #include "compiler/data/atomic_file.h"
 #include "compiler/data/input.h"
 #include "compiler/data/safetensors.h"
-#include "compiler/onnx/import.h"
 #include "compiler/tools/verbs.h"
 #include "ir/literal.h"
 #include "ir/print.h"
-#include "ir/verify.h"
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
@@ -44,12 +42,13 @@ static std::string read_standard_input() {
   return text;
 }
 
-Model ModelOptions::load(const std::map<std::string, Tensor> &given) const {
+Model ModelOptions::load(const std::map<std::string, Tensor> &given, Reading reading) const {
   if (path_ == "-") return parse_model(read_standard_input(), "<stdin>", "");
-  if (!is_onnx()) return load_model(path_);
-  onnx::Imported imported = onnx::import_model(onnx::read_file(path_), {given, dims()});
-  verify(*imported.graph);
-  return {path_, std::move(imported.graph), std::move(imported.weights), {}};
+  return load_model(path_, {dims(), given, reading});
+}
+
+Model ModelOptions::open() const {
+  return path_ == "-" ? load() : open_model(path_);
 }
 
 void resolve_dims(std::unique_ptr<Graph> &g, Bindings given, const std::map<std::string, Type> &inputs) {
@@ -74,6 +73,11 @@ void resolve_dims(std::unique_ptr<Graph> &g, Bindings given, const std::map<std:
                            name, g->name, name));
   }
   g = bind_dims(*g, given);
+}
+
+void require_values(const Model &m, const std::string &weights) {
+  if (weights.empty() && m.weights.empty())
+    throw CompileError(fmt::format("{} holds no values: give them by --weights FILE.safetensors", m.path));
 }
 
 void save(const Model &m, const std::string &path) {

@@ -16,10 +16,12 @@ public:
   void declare(CLI::App &app);
   /// Reads and verifies the graph, symbolic dims as they are. An ONNX file becomes the graph of one binding, by --dim and
   /// by the tensors in `given`.
-  Model load(const std::map<std::string, Tensor> &given = {}) const;
+  Model load(const std::map<std::string, Tensor> &given = {}, Reading reading = Reading::exact) const;
+  /// For verbs that bind dims themselves.
+  Model open() const;
   const std::string &path() const { return path_; }
   /// FILE is in ONNX's format.
-  bool is_onnx() const { return path_.ends_with(".onnx"); }
+  bool is_onnx() const { return trellis::is_onnx(path_); }
   /// --dim NAME=NUMBER, as given.
   Bindings dims() const;
 
@@ -31,6 +33,9 @@ private:
 /// A copy of `g` with dims from --dim and, beyond those, from the inputs' types; `g` itself where it has no
 /// symbols.
 void resolve_dims(std::unique_ptr<Graph> &g, Bindings given, const std::map<std::string, Type> &inputs = {});
+
+/// Refuses a model without values: none in its file, and no --weights.
+void require_values(const Model &m, const std::string &weights);
 
 /// Writes the graph to `path` (- for standard output). Constants above 64 bytes go to PATH's safetensors
 /// neighbour.

@@ -12,6 +12,8 @@ public:
   void declare(CLI::App &app);
   void declare_inference(CLI::App &app);
   bool train() const { return train_; }
+  /// How the model has to be read for it.
+  Reading reading() const { return train_ || inference_ ? Reading::trainable : Reading::exact; }
   /// Leaves `g`, whose dims are bound, as the program that was asked for.
   void apply(std::unique_ptr<Graph> &g) const;
 

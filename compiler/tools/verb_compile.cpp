@@ -69,7 +69,7 @@ void compile_model(const CompileVerb &o) {
   bool binary = form == "obj" || form == "so";
   if (!binary && !o.header.empty())
     throw CompileError(fmt::format("--header {}: only --emit=obj and --emit=so have one", o.header));
-  Model m = o.model.load();
+  Model m = o.model.load({}, o.program.reading());
   if (!o.model.is_onnx()) resolve_dims(m.graph, o.model.dims());
   o.program.apply(m.graph);
   if (form == "trl") {

@@ -62,11 +62,12 @@ Meaning meaning_of(const Graph &model, const Graph &inference, const std::string
 void predict(ModelOptions &options, const CodeArgs &code, const std::string &weights,
              const TensorArgs &tensors) {
   int threads = code.threads();
-  Model m = options.load();
-  SafeTensors file = read_safetensors(weights);
-  DataNotes notes = data_notes(file, weights);
   std::map<std::string, Tensor> given = tensors.files();
-  resolve_dims(m.graph, options.dims(), tensors.types(*m.graph, given));
+  Model m = options.load(given, Reading::trainable);
+  require_values(m, weights);
+  SafeTensors file = weights.empty() ? SafeTensors{} : read_safetensors(weights);
+  DataNotes notes = data_notes(file, weights);
+  if (!options.is_onnx()) resolve_dims(m.graph, options.dims(), tensors.types(*m.graph, given));
   tensors.add_literals(*m.graph, given);
   std::unique_ptr<Graph> g = make_inference_graph(*m.graph);
   if (g->outputs.size() != 1)
@@ -85,7 +86,7 @@ void predict(ModelOptions &options, const CodeArgs &code, const std::string &wei
   std::vector<NamedTensor> data;
   for (const auto &[name, t] : given) data.push_back({name, t});
   Session s(compile(*g, code.options()), threads);
-  set_states(s, weights_for(*m.graph, file, weights));
+  set_states(s, weights.empty() ? m.weights : weights_for(*m.graph, file, weights));
   std::vector<NamedTensor> out = s.run(std::span<const NamedTensor>(data));
   write_out(lines(out[0].tensor, meaning_of(*m.graph, *g, notes.loss)));
 }
@@ -104,9 +105,9 @@ void add_predict(Driver &d) {
       d.app.add_subcommand("predict", "Tell each sample's class and its probability, or its values");
   o->model.declare(*app);
   app->add_option("--weights", o->weights,
-                  "a checkpoint of `trellis train`, or any file with the model's values")
-      ->type_name("FILE.safetensors")
-      ->required();
+                  "a checkpoint of `trellis train`, or any file with the model's values; default: those that an ONNX "
+                  "file holds")
+      ->type_name("FILE.safetensors");
   o->tensors.declare_inputs(*app);
   o->code.declare(*app);
   app->callback([&d, o] { d.chosen = [o] { predict(o->model, o->code, o->weights, o->tensors); }; });

@@ -84,19 +84,28 @@ void require_whole(const Dataset &test, int64_t fixed_batch, const std::string &
         test.size(), fixed_batch));
 }
 
+// The values that the model's file holds, then those that `init` says.
+std::vector<NamedTensor> beginning_state(const Graph &step, const std::vector<NamedTensor> &own, uint64_t seed) {
+  std::vector<NamedTensor> out;
+  for (const NamedTensor &t : own)
+    if (step.find_input(t.name)) out.push_back(t);
+  for (NamedTensor &t : initial_state(step, seed, out)) out.push_back(std::move(t));
+  return out;
+}
+
 void train(const TrainOptions &o) {
   TrainingPrograms::Options po;
   po.threads = o.code.threads(), po.compile = o.code.options(), po.dims = o.model.dims();
   for (const std::string &path : {o.output, o.curve})
     if (!path.empty()) AtomicFile writable(path); // said before the work, not after it
-  Model m = o.model.load();
+  Model m = o.model.open();
   Checkpoint at = beginning(o, *m.graph);
   if (o.epochs < 0) throw CompileError(fmt::format("--epochs {}: expected 0 or more", o.epochs));
   if (at.epochs > o.epochs)
     throw CompileError(
         fmt::format("--epochs {}: {} has {} epochs done already", o.epochs, o.resume, at.epochs));
   po.training.loss = at.loss, po.training.optimiser = parse_optimiser(at.optimiser);
-  TrainingPrograms programs(*m.graph, po);
+  TrainingPrograms programs(m, po);
   if (programs.fixed_batch() && !o.batch) at.batch = programs.fixed_batch();
   if (programs.fixed_batch() && at.batch != programs.fixed_batch())
     throw CompileError(fmt::format("--batch {}: the model's batch is {}", at.batch, programs.fixed_batch()));
@@ -104,8 +113,7 @@ void train(const TrainOptions &o) {
 
   std::unique_ptr<Graph> step = programs.training_graph(at.batch);
   DataInputs in = samples_and_targets(*step);
-  programs.set_state(o.resume.empty() ? initial_state(*step, at.seed)
-                                      : match_state(*step, at.state, o.resume));
+  programs.set_state(o.resume.empty() ? beginning_state(*step, m.weights, at.seed) : match_state(*step, at.state, o.resume));
 
   TrainingData data = load_data({o.data, at.label, is_integer(in.target.dtype()), in.sample.dtype(), at.seed,
                                  at.scaling, at.class_names});
@@ -203,9 +211,9 @@ void add_eval(Driver &d) {
   CLI::App *app = d.app.add_subcommand("eval", "Test a trained model on data");
   o->model.declare(*app);
   app->add_option("--weights", o->weights,
-                  "a checkpoint of `trellis train`, or any file with the model's values")
-      ->type_name("FILE.safetensors")
-      ->required();
+                  "a checkpoint of `trellis train`, or any file with the model's values; default: those that an ONNX "
+                  "file holds")
+      ->type_name("FILE.safetensors");
   app->add_option("--data", o->data, "as for `train`; its test part counts")
       ->type_name("DIR|FILE.csv|digits")
       ->required();
@@ -217,16 +225,17 @@ void add_eval(Driver &d) {
     d.chosen = [o] {
       TrainingPrograms::Options po;
       po.threads = o->code.threads(), po.compile = o->code.options(), po.dims = o->model.dims();
-      Model m = o->model.load();
-      SafeTensors file = read_safetensors(o->weights);
+      Model m = o->model.open();
+      require_values(m, o->weights);
+      SafeTensors file = o->weights.empty() ? SafeTensors{} : read_safetensors(o->weights);
       DataNotes notes = data_notes(file, o->weights);
       po.training.loss = o->loss.value_or(notes.loss);
-      TrainingPrograms programs(*m.graph, po);
+      TrainingPrograms programs(m, po);
       int64_t batch = programs.fixed_batch() ? programs.fixed_batch() : o->batch;
       if (batch < 1) throw CompileError(fmt::format("--batch {}: expected 1 or more", batch));
       std::unique_ptr<Graph> g = programs.evaluation_graph(batch);
       DataInputs in = samples_and_targets(*g);
-      programs.set_state(weights_for(*g, file, o->weights));
+      programs.set_state(o->weights.empty() ? beginning_state(*g, m.weights, 0) : weights_for(*g, file, o->weights));
       Dataset test = load_data({o->data, o->label.value_or(notes.label), is_integer(in.target.dtype()),
                                 in.sample.dtype(), notes.seed, notes.scaling, notes.class_names})
                          .test;
