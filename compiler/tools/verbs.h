@@ -22,6 +22,7 @@ void add_passes(Driver &d);
 void add_predict(Driver &d);
 void add_run(Driver &d);
 void add_train(Driver &d);
+void add_verify(Driver &d);
 
 /// Writes to standard output; a CompileError where that fails.
 void write_out(std::string_view text);
