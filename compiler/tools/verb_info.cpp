@@ -1,5 +1,6 @@
 // trellis info: what a model is, at a glance.
 #include "compiler/onnx/import.h"
+#include "compiler/tools/code_args.h"
 #include "compiler/tools/model.h"
 #include "compiler/tools/verbs.h"
 #include <fmt/format.h>
@@ -40,25 +41,56 @@ static std::string describe_model(const Graph &g) {
   return out + "\n";
 }
 
-// An ONNX file needs no binding to be told of; where all dims are bound its graph is made as well, and refused as it is.
-static void describe_onnx(const ModelOptions &o) {
+// What a bound graph is compiled to: work and planned memory.
+static std::string describe_program(const Graph &g, const CodeArgs &code) {
+  Program p = lower_program(g, code.options());
+  double flops = 0;
+  int64_t states = 0, constants = 0;
+  for (const ProgramCall &c : p.calls) flops += c.flops;
+  for (const ProgramTensor &t : p.states) states += t.layout.size * size_of(t.type.dtype);
+  for (const Tensor &t : p.constant_data) constants += t.bytes();
+  return fmt::format("flops    {:.0f} of contractions\n"
+                     "memory   {} bytes planned: arena {}, state {}, constants {}\n"
+                     "program  {} calls of {} kernels\n",
+                     flops, p.arena_bytes + states + constants, p.arena_bytes, states, constants, p.calls.size(), p.kernels.size());
+}
+
+// An ONNX file needs no binding to be told of; where all dims are bound its program is told of as well. With --dim a
+// graph that can not be made is refused.
+static std::string describe_onnx(const ModelOptions &o, const CodeArgs &code) {
   onnx::File file = onnx::read_file(o.path());
   onnx::check_model(file);
   std::string text = onnx::describe(file);
-  if (!o.dims().empty()) onnx::import_model(file, {{}, o.dims()});
-  write_out(text);
+  try {
+    return text + describe_program(*o.load().graph, code);
+  } catch (const CompileError &e) {
+    if (!o.dims().empty()) throw;
+    return text + fmt::format("program  not known: {}\n", e.diagnostics()[0].text);
+  }
 }
 
 void add_info(Driver &d) {
-  auto o = std::make_shared<ModelOptions>();
-  CLI::App *app = d.app.add_subcommand("info", "Tell a model's inputs, outputs, parameters and ops");
-  o->declare(*app);
+  struct Options {
+    ModelOptions model;
+    CodeArgs code;
+  };
+  auto o = std::make_shared<Options>();
+  CLI::App *app = d.app.add_subcommand("info", "Tell a model's inputs, outputs, parameters and ops; where all dims are bound, its work and memory");
+  o->model.declare(*app);
+  o->code.declare_target(*app);
   app->callback([&d, o] {
     d.chosen = [o] {
-      if (o->is_onnx()) return describe_onnx(*o);
-      Model m = o->load();
-      if (Bindings dims = o->dims(); !dims.empty()) resolve_dims(m.graph, dims);
-      write_out(describe_model(*m.graph));
+      if (o->model.is_onnx()) return write_out(describe_onnx(o->model, o->code));
+      Model m = o->model.load();
+      if (Bindings dims = o->model.dims(); !dims.empty()) resolve_dims(m.graph, dims);
+      std::string text = describe_model(*m.graph);
+      bool bound = true;
+      for (const Node *n : m.graph->reachable())
+        for (const Type &t : n->types) bound &= is_static(t.shape);
+      if (bound) try {
+          text += describe_program(*m.graph, o->code);
+        } catch (const CompileError &e) { text += fmt::format("program  not known: {}\n", e.diagnostics()[0].text); }
+      write_out(text);
     };
   });
 }
