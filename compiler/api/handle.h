@@ -84,6 +84,8 @@ struct trellis_model {
   std::string error;
   std::atomic<bool> busy = false;
 
+  /// Fills lists, symbols and text.
+  void describe();
   /// Replaces options and drops what was compiled.
   void set_options(trellis::Programs::Options options);
   /// Gives every parameter and state that has none yet its initial value.

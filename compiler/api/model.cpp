@@ -1,6 +1,7 @@
 // Models and their options.
 #include "compiler/api/handle.h"
 #include "compiler/data/input.h"
+#include "compiler/frontend/carry.h"
 #include "compiler/frontend/losses.h"
 #include "compiler/frontend/state.h"
 #include <algorithm>
@@ -56,7 +57,13 @@ static Programs::Options first_options() {
 } // namespace trellis::api
 
 trellis_model::trellis_model(Model m) : model(std::move(m)), programs(model.binder(), first_options()) {
+  describe();
+  if (!model.weights.empty()) programs.set_state(model.weights);
+}
+
+void trellis_model::describe() {
   const Graph &g = *model.graph;
+  for (List &l : lists) l = {};
   for (Value v : g.inputs()) {
     std::string_view role = role_of(v);
     lists[role == "data"    ? TRELLIS_INPUTS
@@ -66,7 +73,6 @@ trellis_model::trellis_model(Model m) : model(std::move(m)), programs(model.bind
   }
   for (const NamedValue &o : g.outputs) lists[TRELLIS_OUTPUTS].add(o.name, o.value.type());
   for (const auto &[name, type] : model.outputs) lists[TRELLIS_OUTPUTS].add(name, type);
-  if (!model.weights.empty()) programs.set_state(model.weights);
   symbols = trellis::symbols(g);
   text = text_of(model);
 }
@@ -178,6 +184,20 @@ trellis_status trellis_model_set_seed(trellis_model *model, uint64_t seed) {
     Programs::Options o = model->programs.options();
     o.seed = seed;
     model->set_options(std::move(o));
+  });
+}
+
+trellis_status trellis_model_carry(trellis_model *model, const char *output, const char *input) {
+  return call(model, TRELLIS_BAD_MODEL, [&] {
+    require(output, "the output's name");
+    require(input, "the input's name");
+    if (model->training) throw Refused{TRELLIS_BAD_OPTION, "a model that is set to be trained carries nothing"};
+    std::vector<NamedTensor> values = model->programs.state();
+    carry(model->model, {{output, input}});
+    model->scratch.clear();
+    model->programs = Programs(model->model.binder(), model->programs.options());
+    model->programs.set_state(std::move(values));
+    model->describe();
   });
 }
 

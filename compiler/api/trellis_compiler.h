@@ -38,7 +38,7 @@ extern "C" {
 
 /* Version of this interface: the major part changes when a caller must be recompiled. */
 #define TRELLIS_COMPILER_API_MAJOR 1
-#define TRELLIS_COMPILER_API_MINOR 0
+#define TRELLIS_COMPILER_API_MINOR 1
 /* MAJOR * 1000 + MINOR of the library that is linked. */
 TRELLIS_API int trellis_compiler_api_version(void);
 
@@ -117,6 +117,12 @@ TRELLIS_API trellis_status trellis_model_set_seed(trellis_model *model, uint64_t
  * "target") of its first output. The optimiser's state is kept where its kind stays. */
 TRELLIS_API trellis_status trellis_model_set_training(trellis_model *model, const char *optimizer,
                                                       const char *loss);
+
+/* Ties an output to an input of the next call, for models that ask for the state that they gave: the input becomes state,
+ * zero at first, listed among TRELLIS_STATES, read and written by trellis_model_get and trellis_model_set. It is kept between
+ * calls of TRELLIS_FORM_MODEL and in what is exported of that form; the output can still be asked for. Both must have one
+ * type. Refused after trellis_model_set_training. */
+TRELLIS_API trellis_status trellis_model_carry(trellis_model *model, const char *output, const char *input);
 
 /* ---- Compiling and running ---- */
 

@@ -103,7 +103,7 @@ static std::optional<Shape> nesting(std::string_view text, int rank) {
 }
 
 std::map<std::string, Type> TensorArgs::types(const Graph &g,
-                                              const std::map<std::string, Tensor> &files) const {
+                                              const std::map<std::string, Tensor> &files, bool steps) const {
   std::map<std::string, Type> out;
   for (const auto &[name, t] : files) out.emplace(name, t.type());
   for (const std::string &text : input_) {
@@ -111,6 +111,7 @@ std::map<std::string, Type> TensorArgs::types(const Graph &g,
     Value v = g.find_input(name);
     if (!v || !is_literal(value) || is_static(v.shape())) continue;
     if (std::optional<Shape> shape = nesting(value, v.rank())) out.emplace(name, Type{v.dtype(), *shape});
+    if (std::optional<Shape> shape = steps ? nesting(value, v.rank() + 1) : std::nullopt) out.emplace(name, Type{v.dtype(), *shape});
   }
   return out;
 }
@@ -142,7 +143,7 @@ static Tensor literal(const std::string &option, std::string_view text, const Ty
   return t;
 }
 
-void TensorArgs::add_literals(const Graph &g, std::map<std::string, Tensor> &to) const {
+void TensorArgs::add_literals(const Graph &g, std::map<std::string, Tensor> &to, bool steps) const {
   for (const std::string &text : input_) {
     auto [name, value] = split("--input", text);
     if (!is_literal(value)) continue;
@@ -153,7 +154,9 @@ void TensorArgs::add_literals(const Graph &g, std::map<std::string, Tensor> &to)
       throw CompileError(fmt::format("--input {}: graph @{} has no input '{}'{}", text, g.name, name,
                                      did_you_mean(name, names)));
     }
-    add(to, name, literal(fmt::format("--input {}", name), value, v.type()));
+    Type type = v.type();
+    if (std::optional<Shape> shape = steps ? nesting(value, v.rank() + 1) : std::nullopt) type.shape.insert(type.shape.begin(), (*shape)[0]);
+    add(to, name, literal(fmt::format("--input {}", name), value, type));
   }
 }
 

@@ -18,9 +18,10 @@ public:
   std::map<std::string, Tensor> files() const;
   /// Types of tensors from files, and of those that are written out as far as their brackets and `g` tell
   /// them.
-  std::map<std::string, Type> types(const Graph &g, const std::map<std::string, Tensor> &files) const;
+  /// `steps`: they may have one dim more, a leading axis of steps.
+  std::map<std::string, Type> types(const Graph &g, const std::map<std::string, Tensor> &files, bool steps = false) const;
   /// Those that are written out (--input 'x=[1, 2]'), of the types of g's inputs, whose dims are bound.
-  void add_literals(const Graph &g, std::map<std::string, Tensor> &to) const;
+  void add_literals(const Graph &g, std::map<std::string, Tensor> &to, bool steps = false) const;
   /// Values that --outputs names, and those that --output writes.
   std::vector<std::string> shown() const;
   std::vector<std::string> written() const;

@@ -5,6 +5,7 @@
 #include "compiler/tools/code_args.h"
 #include "compiler/tools/model.h"
 #include "compiler/tools/program_args.h"
+#include "compiler/tools/stream_args.h"
 #include "compiler/tools/verbs.h"
 #include <filesystem>
 #include <fmt/format.h>
@@ -19,6 +20,7 @@ struct CompileVerb {
   CodeArgs code;
   WeightArgs weights;
   ProgramArgs program;
+  StreamArgs stream;
   std::string output, emit, header;
 };
 
@@ -72,6 +74,7 @@ void compile_model(const CompileVerb &o) {
   Model m = o.model.load({}, o.program.reading());
   if (!o.model.is_onnx()) resolve_dims(m.graph, o.model.dims());
   o.program.apply(m.graph);
+  o.stream.apply(m.graph);
   if (form == "trl") {
     m.graph = legal_graph(*m.graph, options);
     return save(m, o.output.empty() ? "-" : o.output);
@@ -87,7 +90,9 @@ void compile_model(const CompileVerb &o) {
     }
     return o.output.empty() || o.output == "-" ? write_out(text) : write_file(o.output, text);
   }
-  std::vector<NamedTensor> state = o.weights.values(*m.graph, m.weights);
+  std::set<std::string> zero; // carried inputs, which begin so without being told
+  for (const Carry &c : o.stream.carries()) zero.insert(c.input);
+  std::vector<NamedTensor> state = o.weights.values(*m.graph, m.weights, zero);
   Program p = lower_program(*m.graph, options);
   AotOptions aot{options.threads, state};
   std::string path = o.output;
@@ -122,6 +127,7 @@ void add_compile(Driver &d) {
   o->weights.declare(*app);
   o->program.declare_inference(*app);
   o->program.declare(*app);
+  o->stream.declare(*app);
   o->code.declare(*app);
   app->callback([&d, o] { d.chosen = [o] { compile_model(*o); }; });
 }

@@ -89,6 +89,49 @@ TEST(ApiOnnx, TrainsFromItsOwnWeights) {
   EXPECT_EQ(y.values, (std::vector<float>{1, 4}));
 }
 
+// s' = s + x, given as an ONNX file.
+static std::string running_sum_file() {
+  ModelProto m;
+  m.set_ir_version(8);
+  m.add_opset_import()->set_version(17);
+  auto *g = m.mutable_graph();
+  g->set_name("sum");
+  for (auto *v : {g->add_input(), g->add_input(), g->add_output()}) {
+    auto *t = v->mutable_type()->mutable_tensor_type();
+    t->set_elem_type(1);
+    t->mutable_shape()->add_dim()->set_dim_value(2);
+  }
+  g->mutable_input(0)->set_name("x"), g->mutable_input(1)->set_name("before"), g->mutable_output(0)->set_name("after");
+  auto *n = g->add_node();
+  n->set_op_type("Add"), n->add_input("x"), n->add_input("before"), n->add_output("after");
+  std::string path = temporary("sum.onnx");
+  std::ofstream(path, std::ios::binary) << m.SerializeAsString();
+  return path;
+}
+
+TEST(ApiOnnx, CarriesStateFromCallToCall) {
+  ModelPtr m = load(running_sum_file());
+  ASSERT_TRUE(m);
+  EXPECT_REFUSED(m, trellis_model_carry(m.get(), "after", "y"), TRELLIS_BAD_MODEL, "no input 'y'");
+  EXPECT_REFUSED(m, trellis_model_carry(m.get(), "y", "before"), TRELLIS_BAD_MODEL, "no output 'y'");
+  EXPECT_OK(m, trellis_model_carry(m.get(), "after", "before"));
+  EXPECT_EQ(trellis_model_count(m.get(), TRELLIS_INPUTS), 1u);
+  EXPECT_STREQ(trellis_model_value(m.get(), TRELLIS_STATES, 0)->name, "before");
+  Floats x("x", {2}, {1, 2}), y("after", {2}, {0, 0}), s("before", {2}, {0, 0});
+  trellis_named_tensor in[] = {x}, out[] = {y};
+  for (float i : {1.f, 2.f, 3.f}) {
+    EXPECT_OK(m, trellis_model_run(m.get(), TRELLIS_FORM_MODEL, in, 1, out, 1));
+    EXPECT_EQ(y.values, (std::vector<float>{i, 2 * i}));
+  }
+  trellis_tensor state = s.tensor();
+  EXPECT_OK(m, trellis_model_get(m.get(), "before", &state));
+  EXPECT_EQ(s.values, (std::vector<float>{3, 6}));
+  s.values = {0, 0};
+  EXPECT_OK(m, trellis_model_set(m.get(), "before", &state));
+  EXPECT_OK(m, trellis_model_run(m.get(), TRELLIS_FORM_MODEL, in, 1, out, 1));
+  EXPECT_EQ(y.values, (std::vector<float>{1, 2}));
+}
+
 TEST(ApiOnnx, RefusesWhatIsNone) {
   std::string path = temporary("net.onnx");
   std::ofstream(path) << "no model";
