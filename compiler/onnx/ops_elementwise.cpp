@@ -55,8 +55,11 @@ static Values power(Step &s) {
 static Values modulo(Step &s) {
   Value x = s.in(0), y = s.in(1);
   if (is_float(x.dtype())) {
-    s.require(s.i("fmod", 0) == 1, "needs fmod=1 for floating numbers");
-    return {x - y * trunc(x / y)};
+    DType t = x.dtype();
+    x = cast(x, DType::f64), y = cast(y, DType::f64); // the product of a long quotient is exact there
+    Value r = select(bit_and(is_inf(y), is_finite(x)), x, x - y * trunc(x / y));
+    if (!s.i("fmod", 0)) r = select(eq(r, 0), select(lt(y, 0), -0.0, s.constant(DType::f64, 0)), select(ne(lt(r, 0), lt(y, 0)), r + y, r));
+    return {cast(r, t)};
   }
   Value r = rem(x, y);
   if (s.i("fmod", 0) || is_unsigned_int(x.dtype())) return {r};
@@ -100,6 +103,10 @@ static Values shrink(Step &s) {
 static Values mish(Step &s) { return {s.in(0) * tanh(softplus(s.in(0)))}; }
 static Values softsign(Step &s) { return {s.in(0) / (abs(s.in(0)) + 1)}; }
 static Values swish(Step &s) { return {s.in(0) * sigmoid(s.in(0) * s.f("alpha", 1))}; }
+static Values swiglu(Step &s) {
+  s.require(same(s.in(0).shape(), s.in(1).shape()), "the operands differ in shape");
+  return {s.in(0) * sigmoid(s.in(0) * s.f("alpha", 1)) * s.in(1)};
+}
 static Values prelu(Step &s) {
   Value x = s.in(0), slope = s.in(1);
   if (s.version < 7 && slope.type().size() > 1 && x.rank() > 1) { // one slope a channel
@@ -172,7 +179,7 @@ void add_elementwise(Recipes &r) {
   r.on("Pow", 1, power), r.on("Mod", 10, modulo), r.on("Clip", 1, clip);
   r.on("LeakyRelu", 1, leaky_relu), r.on("Elu", 1, elu), r.on("Gelu", 20, gelu_of), r.on("Gelu", 1, gelu_of, "com.microsoft"), r.on("HardSigmoid", 1, hard_sigmoid);
   r.on("Selu", 1, selu), r.on("Celu", 12, celu), r.on("ThresholdedRelu", 1, thresholded_relu), r.on("Shrink", 9, shrink);
-  r.on("Mish", 18, mish), r.on("Softsign", 1, softsign), r.on("Swish", 24, swish), r.on("PRelu", 1, prelu);
+  r.on("Mish", 18, mish), r.on("Softsign", 1, softsign), r.on("Swish", 24, swish), r.on("SwiGLU", 28, swiglu), r.on("PRelu", 1, prelu);
   r.on("IsInf", 10, is_infinite), r.on("Cast", 1, cast_to), r.on("CastLike", 15, cast_like), r.on("BitCast", 1, bit_cast);
   r.on("BitShift", 11, bit_shift), r.on("Not", 1, logical_not), r.on("Identity", 1, identity), r.on("Dropout", 1, dropout_of);
   r.on("Affine", 1, affine), r.on("ImageScaler", 1, image_scaler);

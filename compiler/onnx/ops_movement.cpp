@@ -219,7 +219,10 @@ static Values space_to_depth(Step &s) {
   int64_t b = s.need_i("blocksize");
   s.require(x.rank() == 4 && b > 0 && x.shape()[2].value() % b == 0 && x.shape()[3].value() % b == 0, fmt::format("{} does not divide into blocks", x.type().str()));
   int64_t n = x.shape()[0], c = x.shape()[1], h = x.shape()[2].value() / b, w = x.shape()[3].value() / b;
-  return {reshape(permute(reshape(x, {n, c, h, b, w, b}), {0, 3, 5, 1, 2, 4}), {n, c * b * b, h, w})};
+  std::string mode = s.s("mode", "DCR");
+  s.require(mode == "DCR" || mode == "CRD", fmt::format("mode {} is not supported", quote_name(mode)));
+  Ints perm = mode == "DCR" ? Ints{0, 3, 5, 1, 2, 4} : Ints{0, 1, 3, 5, 2, 4};
+  return {reshape(permute(reshape(x, {n, c, h, b, w, b}), perm), {n, c * b * b, h, w})};
 }
 
 static Values crop(Step &s) {

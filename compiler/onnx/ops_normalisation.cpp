@@ -149,8 +149,19 @@ static Values attention_of(Step &s) {
     Value b = select(keep, zero, -INFINITY);
     bias = bias ? bias + b : b;
   };
-  Type plane{DType::i64, {shape[2], shape[3]}};
-  if (s.i("is_causal", 0)) mask_out(le(iota(s.g, plane, 1), iota(s.g, plane, 0) + double(past)));
+  // Keys j that query i sees by its place p = i + offset, the number of keys before the first query.
+  bool causal = s.i("is_causal", 0) != 0, by_length = !s.has(4) && s.has(6), hides = s.has(3) || s.has(6);
+  int64_t left = s.version < 25 ? -1 : s.i("left_window_size", -1), right = s.version < 25 ? -1 : s.i("right_window_size", -1);
+  s.require(left >= -1 && right >= -1, "a window's size is less than -1");
+  if (causal || left >= 0 || right >= 0) {
+    Type plane{DType::i64, {by_length ? shape[0] : Dim(1), 1, shape[2], shape[3]}};
+    Value at = iota(s.g, plane, 2) + double(past), key = iota(s.g, plane, 3);
+    if (by_length) at = at + expand(reshape(cast(s.in(6), DType::i64), {shape[0], 1, 1, 1}), plane.shape) - double(shape[2].value());
+    if (causal) mask_out(le(key, at));
+    if (left >= 0) mask_out(le(at - double(left), key));
+    if (right >= 0) mask_out(le(key, at + double(right)));
+    hides |= left >= 0 || right >= 0;
+  }
   if (s.has(6)) { // lengths of padded keys
     Value length = reshape(s.in(6), {shape[0], 1, 1, 1});
     mask_out(lt(broadcast_to(iota(s.g, {DType::i64, {shape[3]}}, 0), {shape[0], 1, 1, shape[3]}), expand(length, {shape[0], 1, 1, shape[3]})));
@@ -171,8 +182,8 @@ static Values attention_of(Step &s) {
   Value capped = cap > 0 ? tanh(scores / cap) * cap : scores, biased = bias ? capped + broadcast_to(bias, shape) : capped;
   DType wide = s.attr("softmax_precision") ? s.dtype(s.i("softmax_precision", 1)) : q.dtype();
   Value p = cast(softmax(cast(biased, wide), 3), q.dtype());
-  if (bias) { // a query that sees no key gets zeros
-    Value none = eq(reduce_over(biased, "max", {3}, true), -INFINITY);
+  if (bias && hides) { // a query that sees no key gets zeros
+    Value none = eq(reduce_over(broadcast_to(bias, shape), "max", {3}, true), -INFINITY);
     p = select(expand(none, shape), 0, p);
   }
   Value seen = mode == 0 ? scores : mode == 1 ? capped : mode == 2 ? biased : p;

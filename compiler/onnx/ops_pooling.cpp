@@ -44,10 +44,18 @@ static Value indices_of(Step &s, Value x, const PoolOptions &o) {
   return reduce_over(select(eq(w, most), i, broadcast_to(far, i.shape())), "min", axes);
 }
 
+// ceil_mode may need less than there is: what no window reaches is cropped, since pools pad only.
+static Value cropped(Value x, PoolOptions &o) {
+  Ints lo(o.size.size(), 0), hi = lo;
+  for (size_t k = 0; k < lo.size(); ++k)
+    lo[k] = std::min<int64_t>(o.lo[k], 0), hi[k] = std::min<int64_t>(o.hi[k], 0), o.lo[k] -= lo[k], o.hi[k] -= hi[k];
+  return padded(x, lo, hi);
+}
+
 static Values max_pooled(Step &s) {
   Value x = s.in(0);
-  PoolOptions o = options_of(windows_of(s, x, s.ints("kernel_shape")));
-  Values y{max_pool(x, o)};
+  PoolOptions o = options_of(windows_of(s, x, s.ints("kernel_shape"))), inside = o;
+  Values y{max_pool(cropped(x, inside), inside)};
   if (s.wants(1)) y.push_back(indices_of(s, x, o));
   return y;
 }
@@ -61,6 +69,7 @@ static Values average_pooled(Step &s) {
     for (size_t k = 0; k < hi.size(); ++k) hi[k] += std::min<int64_t>(w.extra[k], 0), o.lo[k] = 0, o.hi[k] = std::max<int64_t>(w.extra[k], 0);
     x = padded(x, lo, hi);
   }
+  x = cropped(x, o);
   return {avg_pool(x, o)};
 }
 
@@ -129,7 +138,7 @@ struct ResizeAxis {
 static double source_of(const std::string &how, const ResizeAxis &a, int64_t o) {
   double x = double(o), in = double(a.in), out = double(a.out);
   if (how == "asymmetric") return x / a.scale;
-  if (how == "align_corners") return a.out == 1 ? 0 : x * (in - 1) / (out - 1);
+  if (how == "align_corners") return a.out == 1 ? 0 : x * (in - 1) / (a.scale * in - 1); // the length before it is made whole
   if (how == "pytorch_half_pixel") return a.out > 1 ? (x + 0.5) / a.scale - 0.5 : 0;
   if (how == "tf_half_pixel_for_nn") return (x + 0.5) / a.scale;
   if (how == "half_pixel_symmetric") return in / 2 * (1 - out / (a.scale * in)) + (x + 0.5) / a.scale - 0.5;

@@ -150,4 +150,78 @@ TEST(OnnxOps, QuantisedValuesSaturate) {
   expect(y[1], {4}, {0, 1, -64, 63.5});
 }
 
+TEST(OnnxOps, FloatingModFollowsTheDivisor) {
+  for (bool fmod : {false, true}) {
+    ModelMaker m(13);
+    m.input("x", {6}), m.input("z", {6});
+    set_int(m.node("Mod", {"x", "z"}, {"y"}), "fmod", fmod);
+    m.output("y");
+    // Infinite divisors leave x, or take their own sign; a long quotient keeps its remainder.
+    std::vector<double> want = fmod ? std::vector<double>{1.5, -1.5, 1.5, 3, -3, 1} : std::vector<double>{1.5, 0.5, -0.5, 3, INFINITY, 1};
+    Tensor y = run(m, {{"x", floats({6}, {5.5f, -5.5f, 5.5f, 3, -3, 16777216})}, {"z", floats({6}, {2, 2, -2, INFINITY, INFINITY, 3})}})[0];
+    for (int64_t i = 0; i < 6; ++i)
+      if (std::isinf(want[size_t(i)])) EXPECT_EQ(y.get(i), want[size_t(i)]);
+      else EXPECT_NEAR(y.get(i), want[size_t(i)], 1e-6) << fmod << " " << i;
+  }
+}
+
+TEST(OnnxOps, MaxPoolCropsWhatNoWindowReaches) {
+  ModelMaker m;
+  m.input("x", {1, 1, 4});
+  NodeProto *n = m.node("MaxPool", {"x"}, {"y"});
+  set_ints(n, "kernel_shape", {1}), set_ints(n, "strides", {3}), set_ints(n, "pads", {0, 2}), set_int(n, "ceil_mode", 1);
+  m.output("y");
+  // A third window would begin in the padding.
+  expect(run(m, {{"x", floats({1, 1, 4}, {1, 9, 9, 4})}})[0], {1, 1, 2}, {1, 4});
+}
+
+TEST(OnnxOps, SpaceToDepthOrdersBlocksByMode) {
+  for (auto [mode, want] : {std::pair{"DCR", std::vector<double>{1, 5, 2, 6, 3, 7, 4, 8}}, {"CRD", {1, 2, 3, 4, 5, 6, 7, 8}}}) {
+    ModelMaker m(28);
+    m.input("x", {1, 2, 2, 2});
+    NodeProto *n = m.node("SpaceToDepth", {"x"}, {"y"});
+    set_int(n, "blocksize", 2), attribute(n, "mode")->set_s(mode);
+    m.output("y");
+    expect(run(m, {{"x", floats({1, 2, 2, 2}, {1, 2, 3, 4, 5, 6, 7, 8})}})[0], {1, 8, 1, 1}, want);
+  }
+}
+
+// Four keys with equal scores: the result is the mean of the values that a query sees.
+TEST(OnnxOps, AttentionWindowsCountFromTheCache) {
+  auto means = [](int64_t left, int64_t right, bool causal, std::vector<int64_t> lengths) {
+    ModelMaker m(25);
+    m.input("q", {1, 1, 2, 1}), m.input("k", {1, 1, 4, 1}), m.input("v", {1, 1, 4, 1});
+    if (!lengths.empty()) m.ints("n", lengths);
+    NodeProto *a = m.node("Attention", lengths.empty() ? std::vector<std::string>{"q", "k", "v"} : std::vector<std::string>{"q", "k", "v", "", "", "", "n"}, {"y"});
+    set_int(a, "left_window_size", left), set_int(a, "right_window_size", right), set_int(a, "is_causal", causal);
+    m.output("y");
+    return run(m, {{"q", floats({1, 1, 2, 1}, {0, 0})}, {"k", floats({1, 1, 4, 1}, {1, 2, 3, 4})}, {"v", floats({1, 1, 4, 1}, {1, 10, 100, 1000})}})[0];
+  };
+  expect(means(0, 1, false, {}), {1, 1, 2, 1}, {5.5, 55});
+  expect(means(-1, 1, false, {}), {1, 1, 2, 1}, {5.5, 37});
+  expect(means(-1, -1, true, {}), {1, 1, 2, 1}, {1, 5.5});
+  expect(means(-1, -1, true, {3}), {1, 1, 2, 1}, {5.5, 37}); // the queries are the last two of three
+  expect(means(0, -1, true, {4}), {1, 1, 2, 1}, {100, 1000});
+  expect(means(-1, -1, true, {1}), {1, 1, 2, 1}, {0, 1}); // the first sees no key
+}
+
+TEST(OnnxOps, AlignedCornersScaleTheLengthBeforeItIsWhole) {
+  ModelMaker m;
+  m.input("x", {1, 1, 4});
+  m.floats("scales", {3}, {1, 1, 0.6f});
+  NodeProto *n = m.node("Resize", {"x", "", "scales"}, {"y"});
+  attribute(n, "mode")->set_s("linear"), attribute(n, "coordinate_transformation_mode")->set_s("align_corners");
+  m.output("y");
+  // Two elements of a length of 2.4: steps of 3 / 1.4.
+  expect(run(m, {{"x", floats({1, 1, 4}, {0, 7, 14, 21})}})[0], {1, 1, 2}, {0, 15}, 1e-4);
+}
+
+TEST(OnnxOps, SwiGluMultipliesByTheGate) {
+  ModelMaker m(28);
+  m.input("a", {2}), m.input("b", {2});
+  m.node("SwiGLU", {"a", "b"}, {"y"});
+  m.output("y");
+  expect(run(m, {{"a", floats({2}, {0, 2})}, {"b", floats({2}, {5, 3})}})[0], {2}, {0, 6 / (1 + std::exp(-2.0))});
+}
+
 } // namespace trellis::onnx
