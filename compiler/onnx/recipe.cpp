@@ -52,7 +52,7 @@ std::vector<double> Step::floats(std::string_view name) const {
   return a ? std::vector<double>(a->floats().begin(), a->floats().end()) : std::vector<double>();
 }
 
-std::optional<Tensor> Step::maybe_known(int i) const { return importer.known(in(i)); }
+std::optional<Tensor> Step::known_value(Value v) const { return importer.known(v); }
 Tensor Step::known(int i) const {
   std::optional<Tensor> t = maybe_known(i);
   if (!t)
@@ -115,6 +115,7 @@ const Recipes &Recipes::all() {
     for (auto add : {add_elementwise, add_movement, add_shape, add_reduction, add_contraction, add_pooling, add_normalisation, add_indexed,
                      add_control, add_loops, add_mixing, add_recurrent, add_signal, add_training})
       add(r);
+    for (auto add : {add_sampling, add_random, add_features, add_determinant}) add(r);
     return r;
   }();
   return recipes;

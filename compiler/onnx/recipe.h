@@ -48,7 +48,9 @@ public:
   /// The elements of an operand that has to be known when the model is imported; an error where it depends on inputs
   /// whose values are not given.
   Tensor known(int i) const;
-  std::optional<Tensor> maybe_known(int i) const;
+  std::optional<Tensor> maybe_known(int i) const { return known_value(in(i)); }
+  /// The same of a value that the recipe made.
+  std::optional<Tensor> known_value(Value v) const;
   Ints known_ints(int i) const;
   double known_real(int i) const;
   /// Integers from operand `i` or, where the opset has it so, from an attribute; nothing where both are absent.
@@ -87,6 +89,8 @@ private:
 /// The families (a file each).
 void add_elementwise(Recipes &), add_movement(Recipes &), add_shape(Recipes &), add_reduction(Recipes &), add_contraction(Recipes &),
     add_pooling(Recipes &), add_normalisation(Recipes &), add_indexed(Recipes &), add_control(Recipes &), add_loops(Recipes &), add_mixing(Recipes &), add_recurrent(Recipes &), add_signal(Recipes &), add_training(Recipes &);
+
+void add_sampling(Recipes &), add_random(Recipes &), add_features(Recipes &), add_determinant(Recipes &);
 
 /// The op whose table row has this ONNX name and takes operands one for one: elementwise, and composites of such.
 std::optional<Op> aliased(std::string_view name);
