@@ -1,4 +1,5 @@
 // Products: convolutions, matrix products, einsum, and their quantised forms.
+#include "compiler/onnx/products.h"
 #include "compiler/onnx/windows.h"
 #include <algorithm>
 #include <fmt/format.h>
@@ -13,7 +14,7 @@ static Value with_bias(Value y, Value bias) {
   return y + reshape(bias, c);
 }
 
-static Value convolve(Step &s, Value x, Value w, Value bias) {
+Value convolve(Step &s, Value x, Value w, Value bias) {
   s.require(w.rank() == x.rank(), fmt::format("weights {} for {}", w.type().str(), x.type().str()));
   s.require(w.rank() >= 3, "needs axes behind the channels");
   Ints size = dims_of(Shape(w.shape().begin() + 2, w.shape().end()));
@@ -89,8 +90,7 @@ static Values gemm(Step &s) {
   return {y + (beta == 1 ? c : c * beta)};
 }
 
-// numpy's matmul.
-static Value product(Step &s, Value a, Value b) {
+Value product(Step &s, Value a, Value b) {
   s.require(a.rank() > 0 && b.rank() > 0, "a scalar has no matrix product");
   bool row = a.rank() == 1, column = b.rank() == 1;
   if (row) a = reshape(a, {1, a.shape()[0]});
@@ -116,22 +116,21 @@ static Values matmul(Step &s) { return {product(s, s.in(0), s.in(1))}; }
 
 // --- quantised: integers less their zero points, exactly, in i32 ---
 
-// A scale or zero point of one element, or one an entry of axis `axis`, to fit x.
-static Value along(Step &s, Value v, Value x, int64_t axis) {
+Value along(Step &s, Value v, Value x, int64_t axis) {
   if (v.type().size() == 1) return reshape(v, {});
   s.require(v.rank() == 1, fmt::format("{} must have one axis", v.type().str()));
   Shape c(size_t(x.rank()), Dim(1));
   c[size_t(s.axis(axis, x.rank()))] = v.shape()[0];
   return reshape(v, c);
 }
-static Value centred(Step &s, Value x, Value zero, int64_t axis) {
+Value centred(Step &s, Value x, Value zero, int64_t axis) {
   Value wide = cast(x, DType::i32);
   return zero ? wide - cast(along(s, zero, x, axis), DType::i32) : wide;
 }
 static Values matmul_integer(Step &s) { return {product(s, centred(s, s.in(0), s.opt(2), -2), centred(s, s.in(1), s.opt(3), -1))}; }
 static Values conv_integer(Step &s) { return {convolve(s, centred(s, s.in(0), s.opt(2), 1), centred(s, s.in(1), s.opt(3), 0), {})}; }
 
-static Value quantised(Step &s, Value y, Value scale, Value zero, int64_t axis, DType to) {
+Value quantised(Step &s, Value y, Value scale, Value zero, int64_t axis, DType to) {
   Value z = zero ? along(s, zero, y, axis) : Value{};
   y = round(y / cast(along(s, scale, y, axis), y.dtype()));
   if (z) y = y + cast(z, y.dtype());
@@ -177,14 +176,17 @@ static Values dequantise(Step &s) {
   if (s.has(2)) wide = wide - cast(spread_blocks(s, s.in(2), x, s.i("axis", 1)), DType::i32);
   return {cast(wide, scale.dtype()) * scale};
 }
-static Values dynamic_quantise(Step &s) {
-  Value x = s.in(0);
+DynamicallyQuantised quantise_dynamically(Value x) {
   Ints axes;
   for (int k = 0; k < x.rank(); ++k) axes.push_back(k);
   Value lo = min(reduce_over(x, "min", axes), 0), hi = max(reduce_over(x, "max", axes), 0);
   Value scale = (hi - lo) / 255;
   Value zero = cast(clamp(round(-lo / scale), 0, 255), DType::u8);
   return {cast(round(x / scale) + cast(zero, x.dtype()), DType::u8), scale, zero};
+}
+static Values dynamic_quantise(Step &s) {
+  DynamicallyQuantised q = quantise_dynamically(s.in(0));
+  return {q.x, q.scale, q.zero};
 }
 
 // --- einsum ---
@@ -196,6 +198,8 @@ void add_contraction(Recipes &r) {
   r.on("MatMulInteger", 10, matmul_integer), r.on("ConvInteger", 10, conv_integer), r.on("QLinearConv", 10, qlinear_conv);
   r.on("QLinearMatMul", 10, qlinear_matmul), r.on("QuantizeLinear", 10, quantise), r.on("DequantizeLinear", 10, dequantise);
   r.on("DynamicQuantizeLinear", 11, dynamic_quantise), r.on("Einsum", 12, einsum);
+  r.on("QuantizeLinear", 1, quantise, "com.microsoft"), r.on("DequantizeLinear", 1, dequantise, "com.microsoft");
+  r.on("QLinearConv", 1, qlinear_conv, "com.microsoft");
 }
 
 // Each operand with its letters brought into one order, all multiplied with broadcasting, summed over what the result

@@ -60,8 +60,7 @@ static Values max_pooled(Step &s) {
   return y;
 }
 
-static Values average_pooled(Step &s) {
-  Value x = s.in(0);
+Value average_pool(Step &s, Value x) {
   Windows w = windows_of(s, x, s.ints("kernel_shape"));
   PoolOptions o = options_of(w);
   if (s.i("count_include_pad", 0)) { // what ceil_mode adds still does not count
@@ -70,8 +69,9 @@ static Values average_pooled(Step &s) {
     x = padded(x, lo, hi);
   }
   x = cropped(x, o);
-  return {avg_pool(x, o)};
+  return avg_pool(x, o);
 }
+static Values average_pooled(Step &s) { return {average_pool(s, s.in(0))}; }
 
 static Value power_mean(Step &s, Value sum_of_powers, double p) {
   return p == 1 ? sum_of_powers : p == 2 ? sqrt(sum_of_powers) : pow(sum_of_powers, s.g.splat(sum_of_powers.type(), 1 / p));

@@ -1,5 +1,5 @@
 // Fourier transforms as products with constant matrices, and rotary embeddings.
-#include "compiler/onnx/recipe.h"
+#include "compiler/onnx/rotary.h"
 #include <cmath>
 #include <fmt/format.h>
 
@@ -102,37 +102,38 @@ static Values short_time(Step &s) {
   return {transform(s, w, n, false, s.i("onesided", 1) != 0)};
 }
 
-static Values rotary(Step &s) {
-  Value x = s.in(0), cosine = s.in(1), sine = s.in(2);
+Value turned(Step &s, Value x, Value cosine, Value sine, Value ids, int64_t heads) {
   bool flat = x.rank() == 3;
   Shape whole = x.shape();
   if (flat) {
-    int64_t h = s.need_i("num_heads");
-    s.require(h > 0 && whole[2].value() % h == 0, "the width does not divide into the heads");
-    x = permute(reshape(x, {whole[0], whole[1], h, whole[2].value() / h}), {0, 2, 1, 3});
+    s.require(heads > 0 && whole[2].value() % heads == 0, "the width does not divide into the heads");
+    x = permute(reshape(x, {whole[0], whole[1], heads, whole[2].value() / heads}), {0, 2, 1, 3});
   }
   s.require(x.rank() == 4, "needs rank 3 or 4");
-  int64_t d = x.shape()[3], turned = s.i("rotary_embedding_dim", 0);
-  if (turned == 0) turned = d;
-  s.require(turned > 0 && turned <= d && turned % 2 == 0, "'rotary_embedding_dim' does not fit the heads");
-  if (s.has(3)) cosine = gather(cosine, s.in(3), 0), sine = gather(sine, s.in(3), 0);
-  s.require(cosine.rank() == 3 && cosine.shape()[2].value() == turned / 2, "the caches do not fit the heads");
-  Shape one{cosine.shape()[0], 1, cosine.shape()[1], turned / 2};
+  int64_t d = x.shape()[3], width = s.i("rotary_embedding_dim", 0);
+  if (width == 0) width = d;
+  s.require(width > 0 && width <= d && width % 2 == 0, "'rotary_embedding_dim' does not fit the heads");
+  if (ids) cosine = gather(cosine, ids, 0), sine = gather(sine, ids, 0);
+  s.require(cosine.rank() == 3 && cosine.shape()[2].value() == width / 2, "the caches do not fit the heads");
+  Shape one{cosine.shape()[0], 1, cosine.shape()[1], width / 2};
   cosine = reshape(cosine, one), sine = reshape(sine, one);
-  Value head = narrow(x, 3, 0, turned), a, b;
+  Value head = narrow(x, 3, 0, width), a, b;
   bool interleaved = s.i("interleaved", 0) != 0;
   Shape half = head.shape();
-  half[3] = turned / 2;
+  half[3] = width / 2;
   Shape pairs = half;
   pairs.push_back(2);
   auto of = [&](int64_t k) {
-    return interleaved ? reshape(narrow(reshape(head, pairs), 4, k, k + 1), half) : narrow(head, 3, k * turned / 2, (k + 1) * turned / 2);
+    return interleaved ? reshape(narrow(reshape(head, pairs), 4, k, k + 1), half) : narrow(head, 3, k * width / 2, (k + 1) * width / 2);
   };
   a = of(0), b = of(1);
   Value re = a * cosine - b * sine, im = a * sine + b * cosine;
   Value y = interleaved ? reshape(stack({re, im}, 4), head.shape()) : concat({re, im}, 3);
-  if (turned < d) y = concat({y, narrow(x, 3, turned, d)}, 3);
-  return {flat ? reshape(permute(y, {0, 2, 1, 3}), whole) : y};
+  if (width < d) y = concat({y, narrow(x, 3, width, d)}, 3);
+  return flat ? reshape(permute(y, {0, 2, 1, 3}), whole) : y;
+}
+static Values rotary(Step &s) {
+  return {turned(s, s.in(0), s.in(1), s.in(2), s.opt(3), s.in(0).rank() == 3 ? s.need_i("num_heads") : 0)};
 }
 
 void add_signal(Recipes &r) { r.on("DFT", 17, fourier), r.on("STFT", 17, short_time), r.on("RotaryEmbedding", 23, rotary); }

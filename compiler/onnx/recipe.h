@@ -91,6 +91,7 @@ void add_elementwise(Recipes &), add_movement(Recipes &), add_shape(Recipes &), 
     add_pooling(Recipes &), add_normalisation(Recipes &), add_indexed(Recipes &), add_control(Recipes &), add_loops(Recipes &), add_mixing(Recipes &), add_recurrent(Recipes &), add_signal(Recipes &), add_training(Recipes &);
 
 void add_sampling(Recipes &), add_random(Recipes &), add_features(Recipes &), add_determinant(Recipes &);
+void add_quantised(Recipes &), add_fused(Recipes &), add_fused_attention(Recipes &);
 
 /// The op whose table row has this ONNX name and takes operands one for one: elementwise, and composites of such.
 std::optional<Op> aliased(std::string_view name);

@@ -13,4 +13,7 @@ struct Windows {
 /// Of x [N, C, in...] with a kernel of `size`.
 Windows windows_of(const Step &s, Value x, Ints size);
 
+/// The average pool of x [N, C, in...] by the node's attributes.
+Value average_pool(Step &s, Value x);
+
 } // namespace trellis::onnx
