@@ -2,6 +2,7 @@
 #include "compiler/data/atomic_file.h"
 #include "compiler/data/input.h"
 #include "compiler/data/safetensors.h"
+#include "compiler/onnx/export.h"
 #include "compiler/tools/verbs.h"
 #include "ir/literal.h"
 #include "ir/print.h"
@@ -82,6 +83,7 @@ void require_values(const Model &m, const std::string &weights) {
 
 void save(const Model &m, const std::string &path) {
   if (path == "-") return write_out(text_of(m));
+  if (is_onnx(path)) return onnx::write_model(path, *m.graph, m.weights);
   SafeTensors beside;
   std::filesystem::path file = std::filesystem::path(path).replace_extension(".safetensors");
   PrintOptions options;

@@ -38,7 +38,7 @@ void resolve_dims(std::unique_ptr<Graph> &g, Bindings given, const std::map<std:
 void require_values(const Model &m, const std::string &weights);
 
 /// Writes the graph to `path` (- for standard output). Constants above 64 bytes go to PATH's safetensors
-/// neighbour.
+/// neighbour; a path of .onnx gets standard ONNX.
 void save(const Model &m, const std::string &path);
 
 } // namespace trellis

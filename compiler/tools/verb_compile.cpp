@@ -2,6 +2,7 @@
 #include "compiler/aot.h"
 #include "compiler/data/atomic_file.h"
 #include "compiler/loops/plan.h"
+#include "compiler/onnx/export.h"
 #include "compiler/tools/code_args.h"
 #include "compiler/tools/model.h"
 #include "compiler/tools/program_args.h"
@@ -34,6 +35,7 @@ constexpr Form kForms[] = {
     {"asm", ".s", "assembly"},
     {"obj", ".o", "an object file"},
     {"so", ".so", "a shared library"},
+    {"onnx", ".onnx", "the graph as standard ONNX, with its values"},
 };
 
 // What --emit says, or else the extension of -o.
@@ -75,6 +77,10 @@ void compile_model(const CompileVerb &o) {
   if (!o.model.is_onnx()) resolve_dims(m.graph, o.model.dims());
   o.program.apply(m.graph);
   o.stream.apply(m.graph);
+  if (form == "onnx") {
+    if (o.output.empty()) throw CompileError("--emit=onnx needs -o FILE.onnx");
+    return onnx::write_model(o.output, *m.graph, o.weights.values(*m.graph, m.weights));
+  }
   if (form == "trl") {
     m.graph = legal_graph(*m.graph, options);
     return save(m, o.output.empty() ? "-" : o.output);

@@ -19,7 +19,7 @@ void add_opt(Driver &d) {
   o->model.declare(*app);
   app->add_option("--passes", o->passes, "passes in order, e.g. grad(loss),simplify (see `trellis passes`)")
       ->type_name("LIST");
-  app->add_option("-o,--output", o->output, "where the text goes; default: standard output")
+  app->add_option("-o,--output", o->output, "where the text goes, or standard ONNX (FILE.onnx); default: standard output")
       ->type_name("FILE");
   app->add_option("--print-after", o->print_after, "print the graph after these passes (to standard error)")
       ->type_name("PASS")
