@@ -175,7 +175,7 @@ TEST(RuntimeCheckProgram, Malformed) {
     std::function<void(Program &)> change;
     const char *text;
   } cases[] = {
-      {[](Program &p) { p.version = 9; }, "the program's format should be version 2, but is 9"},
+      {[](Program &p) { p.version = 9; }, "the program's format should be version 3, but is 9"},
       {[](Program &p) { p.slot_list[4].index = 2; },
        "malformed program: slot 4 names storage that does not exist"},
       {[](Program &p) { p.slot_list[2].kind = 7; },
