@@ -7,7 +7,6 @@
 #include "ir/ops/ops.h"
 #include <algorithm>
 #include <fmt/format.h>
-#include <numeric>
 
 namespace trellis {
 
@@ -81,9 +80,9 @@ private:
     return e->index.coefficient(a.var.id);
   }
 
+  // Result axes in the order of storage; reduced axes in the order of the first operand's.
   void settle() {
-    std::vector<Index> all, places, others;
-    auto refresh = [&] {
+    auto places = [&] {
       l_.pull.clear();
       auto [ia, ib] = operand_indices(nest_);
       a_ = l_.pull.at(node_.operands[0], ia), b_ = l_.pull.at(node_.operands[1], ib);
@@ -94,38 +93,13 @@ private:
       std::vector<Index> stores = l_.result_places(nest_.out);
       l_.pull.set_anchor(nullptr);
       store_ = stores[0];
-      all = acc.all(stores), places = acc.places(stores), others = acc.others;
+      return acc.with(std::move(stores));
     };
-    refresh();
-    while (auto s = wanted_split(nest_, all)) nest_.split(k_, s->first, s->second), refresh();
-    // Result axes in the order of storage; reduced axes in the order of the first operand's.
-    std::vector<size_t> order(nest_.axes.size());
-    std::iota(order.begin(), order.end(), size_t(0));
-    auto weight = [&](const Axis &x) {
-      const Index &e = x.reduce ? (a_->kind == Expr::Kind::load ? a_->index : store_) : store_;
+    nest_.settle(k_, places, [&](const Axis &x) {
+      const Index &e = x.reduce && a_->kind == Expr::Kind::load ? a_->index : store_;
       return std::abs(e.coefficient(x.var.id).value_or(0));
-    };
-    std::stable_sort(order.begin(), order.end(), [&](size_t x, size_t y) {
-      const Axis &p = nest_.axes[x], &q = nest_.axes[y];
-      return p.reduce != q.reduce ? q.reduce : weight(p) > weight(q);
     });
-    nest_.reorder(order);
-    for (size_t i = 0; i + 1 < nest_.axes.size();)
-      if (mergeable(nest_, i, places, others)) nest_.merge(k_, i), refresh();
-      else ++i;
     l_.pull.clear();
-  }
-
-  static Nest at(const Nest &n, const std::vector<std::pair<int, Index>> &values) {
-    Nest copy = n;
-    auto map = [&](IndexVar v) -> std::optional<Index> {
-      for (const auto &[id, e] : values)
-        if (id == v.id) return e;
-      return std::nullopt;
-    };
-    for (Index &e : copy.out) e = e.substitute(map);
-    for (Index &e : copy.red) e = e.substitute(map);
-    return copy;
   }
 
   const Expr *accumulate(const Expr *a, const Expr *b, const Expr *acc) {
@@ -156,7 +130,7 @@ private:
       std::vector<std::pair<int, Index>> point{{var(plan_.lane_axis).id, column + Index(j)}};
       if (plan_.row_axis >= 0) point.emplace_back(var(plan_.row_axis).id, row + Index(i));
       l_.pull.clear();
-      Stmts body = make(at(nest_, point), Index(i) * width + Index(j), Index(j));
+      Stmts body = make(nest_.at(point), Index(i) * width + Index(j), Index(j));
       Stmts inner;
       inner.push_back(make_loop(Stmt::Loop::vector, j, std::move(body), lanes, !rolled));
       Stmts outer;
@@ -221,7 +195,7 @@ private:
       panel = k_.add_buffer({fmt::format("panel{}", k_.buffers.size()), dtype(), Space::scratch, steps * width, 1});
       IndexVar j = k_.var(width);
       l_.pull.clear();
-      Nest n = at(nest_, {{var(plan_.lane_axis).id, column + Index(j)}});
+      Nest n = nest_.at({{var(plan_.lane_axis).id, column + Index(j)}});
       Stmts copy;
       copy.push_back(make_loop(Stmt::Loop::vector, j, {make_store(panel, panel_index(width) + Index(j), operand(a_moves() ? 0 : 1, n))}, lanes_, true));
       append(out, over_reduced(std::move(copy), reduced_));
@@ -309,7 +283,7 @@ private:
     };
     auto step = [&](int into, const Index &slot, Point p, const Index &position) {
       p.emplace_back(lane.id, position);
-      Nest n = at(nest_, p);
+      Nest n = nest_.at(p);
       return Stmts{make_store(into, slot, accumulate(operand(0, n), operand(1, n), k_.load(into, slot)))};
     };
     std::vector<Axis> others;
@@ -337,12 +311,12 @@ private:
       return rest ? k_.op(Op::add, {sum, k_.load(tail, slot)}, dtype()) : sum;
     };
     if (!heavy_epilogue()) {
-      append(out, grid([&](const Point &p, const Index &slot) { return epilogue(at(nest_, p), total(slot)); }));
+      append(out, grid([&](const Point &p, const Index &slot) { return epilogue(nest_.at(p), total(slot)); }));
       return out;
     }
     int strip = k_.add_buffer({fmt::format("strip{}", k_.buffers.size()), dtype(), Space::scratch, rows * columns, 1});
     append(out, grid([&](const Point &, const Index &slot) { return Stmts{make_store(strip, slot, total(slot))}; }));
-    append(out, grid([&](const Point &p, const Index &slot) { return epilogue(at(nest_, p), k_.load(strip, slot)); }, true));
+    append(out, grid([&](const Point &p, const Index &slot) { return epilogue(nest_.at(p), k_.load(strip, slot)); }, true));
     return out;
   }
 

@@ -71,27 +71,14 @@ private:
 
   // Axes beside it are ordered by stride and merged; along it the order is the order of the chain.
   void settle() {
-    std::vector<Index> all, places, others;
-    auto refresh = [&] {
+    auto places = [&] {
       l_.pull.clear();
       Accesses a;
       a.add(l_.pull.at(node_.operands[0], index(nest_)), k_);
       store_ = l_.pull.layout(node_.result()).offset(index(nest_));
-      all = a.all({store_}), places = a.places({store_}), others = a.others;
+      return a.with({store_});
     };
-    refresh();
-    while (auto s = wanted_split(nest_, all)) nest_.split(k_, s->first, s->second), refresh();
-    std::vector<size_t> order(nest_.axes.size());
-    for (size_t i = 0; i < order.size(); ++i) order[i] = i;
-    std::stable_sort(order.begin(), order.end(), [&](size_t x, size_t y) {
-      const Axis &a = nest_.axes[x], &b = nest_.axes[y];
-      if (a.reduce != b.reduce) return b.reduce;
-      return !a.reduce && store_.coefficient(a.var.id).value_or(0) > store_.coefficient(b.var.id).value_or(0);
-    });
-    nest_.reorder(order);
-    for (size_t i = 0; i + 1 < nest_.axes.size();)
-      if (mergeable(nest_, i, places, others)) nest_.merge(k_, i), refresh();
-      else ++i;
+    nest_.settle(k_, places, [&](const Axis &a) { return a.reduce ? 0 : store_.coefficient(a.var.id).value_or(0); });
     l_.pull.clear();
   }
 
@@ -103,14 +90,7 @@ private:
     l_.pull.clear();
     auto over = [&](auto make) {
       IndexVar j = k_.var(width);
-      Nest n = nest_;
-      if (vec) {
-        auto at = [&](IndexVar v) {
-          return v.id == vec->id ? std::optional<Index>(base + Index(j)) : std::nullopt;
-        };
-        for (auto *part : {&n.out, &n.red})
-          for (Index &e : *part) e = e.substitute(at);
-      }
+      Nest n = vec ? nest_.at({{vec->id, base + Index(j)}}) : nest_;
       std::vector<Stmt> body = make(n, width == 1 ? Index(0) : Index(j));
       if (width == 1) return body;
       std::vector<Stmt> loop;

@@ -13,38 +13,31 @@ Nest::Nest(Kernel &k, const std::vector<int64_t> &out_dims, const std::vector<in
   for (int64_t d : red_dims) add(d, true, red);
 }
 
-void Nest::substitute(int id, const Index &by) {
-  auto map = [&](IndexVar v) -> std::optional<Index> { return v.id == id ? std::optional<Index>(by) : std::nullopt; };
-  for (Index &e : out) e = e.substitute(map);
-  for (Index &e : red) e = e.substitute(map);
+Nest Nest::at(const std::vector<std::pair<int, Index>> &values) const {
+  Nest n = *this;
+  auto map = [&](IndexVar v) -> std::optional<Index> {
+    for (const auto &[id, by] : values)
+      if (id == v.id) return by;
+    return std::nullopt;
+  };
+  for (auto *part : {&n.out, &n.red})
+    for (Index &e : *part) e = e.substitute(map);
+  return n;
 }
 
 void Nest::split(Kernel &kernel, size_t a, int64_t k) {
   Axis axis = axes[a];
   IndexVar outer = kernel.var(axis.var.extent / k), inner = kernel.var(k);
-  substitute(axis.var.id, Index(outer) * k + Index(inner));
+  *this = at({{axis.var.id, Index(outer) * k + Index(inner)}});
   axes[a].var = inner;
   if (outer.extent > 1) axes.insert(axes.begin() + std::ptrdiff_t(a), Axis{outer, axis.reduce});
 }
 
 void Nest::merge(Kernel &kernel, size_t a) {
   IndexVar x = axes[a].var, y = axes[a + 1].var, both = kernel.var(x.extent * y.extent);
-  substitute(x.id, Index(both) / y.extent);
-  substitute(y.id, Index(both) % y.extent);
+  *this = at({{x.id, Index(both) / y.extent}, {y.id, Index(both) % y.extent}});
   axes[a].var = both;
   axes.erase(axes.begin() + std::ptrdiff_t(a) + 1);
-}
-
-void Nest::reorder(const std::vector<size_t> &order) {
-  std::vector<Axis> sorted;
-  for (size_t i : order) sorted.push_back(axes[i]);
-  axes = std::move(sorted);
-}
-
-std::optional<size_t> Nest::find(int id) const {
-  for (size_t i = 0; i < axes.size(); ++i)
-    if (axes[i].var.id == id) return i;
-  return std::nullopt;
 }
 
 void Accesses::add(const Expr *e, const Kernel &k) {
@@ -58,17 +51,12 @@ void Accesses::add(const Expr *e, const Kernel &k) {
   for (const Expr *a : e->args) add(a, k);
 }
 
-std::vector<Index> Accesses::places(const std::vector<Index> &more) const {
-  std::vector<Index> out = more;
-  for (const auto &[buffer, index] : loads) out.push_back(index);
-  return out;
-}
-std::vector<Index> Accesses::all(const std::vector<Index> &more) const {
-  std::vector<Index> out = places(more);
-  out.insert(out.end(), others.begin(), others.end());
-  return out;
+Places Accesses::with(std::vector<Index> stores) const {
+  for (const auto &[buffer, index] : loads) stores.push_back(index);
+  return {std::move(stores), others};
 }
 
+// A variable that stands alone under a division or remainder by a divisor of its extent.
 static std::optional<std::pair<int, int64_t>> lone_division(const Index &e) {
   for (const IndexTerm &t : e.terms()) {
     const IndexAtom &a = *t.atom;
@@ -83,23 +71,38 @@ static std::optional<std::pair<int, int64_t>> lone_division(const Index &e) {
   return std::nullopt;
 }
 
-std::optional<std::pair<size_t, int64_t>> wanted_split(const Nest &n, const std::vector<Index> &places) {
+std::optional<std::pair<size_t, int64_t>> Nest::wanted_split(const std::vector<Index> &places) const {
   for (const Index &e : places)
     if (auto found = lone_division(e))
-      if (auto axis = n.find(found->first)) return std::pair(*axis, found->second);
+      for (size_t a = 0; a < axes.size(); ++a)
+        if (axes[a].var.id == found->first) return std::pair(a, found->second);
   return std::nullopt;
 }
 
-bool mergeable(const Nest &n, size_t a, const std::vector<Index> &places, const std::vector<Index> &others) {
-  if (n.axes[a].reduce != n.axes[a + 1].reduce) return false;
-  IndexVar x = n.axes[a].var, y = n.axes[a + 1].var;
-  for (const Index &e : others)
+bool Nest::mergeable(size_t a, const Places &places) const {
+  if (axes[a].reduce != axes[a + 1].reduce) return false;
+  IndexVar x = axes[a].var, y = axes[a + 1].var;
+  for (const Index &e : places.others)
     if (e.uses(x.id) || e.uses(y.id)) return false;
-  for (const Index &e : places) {
+  for (const Index &e : places.memory) {
     auto cx = e.coefficient(x.id), cy = e.coefficient(y.id);
     if (!cx || !cy || *cx != *cy * y.extent) return false;
   }
   return true;
+}
+
+void Nest::settle(Kernel &kernel, const std::function<Places()> &places, const std::function<int64_t(const Axis &)> &weight) {
+  Places now = places();
+  for (;;) {
+    auto s = wanted_split(now.memory);
+    if (!s) s = wanted_split(now.others);
+    if (!s) break;
+    split(kernel, s->first, s->second), now = places();
+  }
+  std::stable_sort(axes.begin(), axes.end(), [&](const Axis &x, const Axis &y) { return x.reduce != y.reduce ? y.reduce : weight(x) > weight(y); });
+  for (size_t i = 0; i + 1 < axes.size();)
+    if (mergeable(i, now)) merge(kernel, i), now = places();
+    else ++i;
 }
 
 } // namespace trellis

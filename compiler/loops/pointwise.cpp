@@ -2,49 +2,23 @@
 #include "compiler/loops/lower.h"
 #include <algorithm>
 #include <fmt/format.h>
-#include <numeric>
 
 namespace trellis {
 
-// Splits axes until every place is linear, then sorts them by the first result's stride and merges what is contiguous.
-static Nest settle(Lowering &l, const std::vector<int64_t> &dims) {
-  Nest nest(l.kernel, dims, {});
-  auto accesses = [&] {
-    l.pull.clear();
-    Accesses a;
-    for (const Stmt &s : l.store_results(nest.out)) a.add(s.value, l.kernel);
-    return a;
-  };
-  Accesses a = accesses();
-  for (auto s = wanted_split(nest, a.all(l.result_places(nest.out))); s; s = wanted_split(nest, a.all(l.result_places(nest.out)))) {
-    nest.split(l.kernel, s->first, s->second);
-    a = accesses();
-  }
-  Index store = l.result_places(nest.out)[0];
-  std::vector<size_t> order(nest.axes.size());
-  std::iota(order.begin(), order.end(), size_t(0));
-  std::stable_sort(order.begin(), order.end(), [&](size_t x, size_t y) {
-    return store.coefficient(nest.axes[x].var.id).value_or(0) > store.coefficient(nest.axes[y].var.id).value_or(0);
-  });
-  nest.reorder(order);
-  for (size_t i = 0; i + 1 < nest.axes.size();)
-    if (mergeable(nest, i, a.places(l.result_places(nest.out)), a.others)) {
-      nest.merge(l.kernel, i);
-      a = accesses();
-    } else ++i;
+static Accesses accesses(Lowering &l, const Nest &nest) {
   l.pull.clear();
-  return nest;
+  Accesses a;
+  for (const Stmt &s : l.store_results(nest.out)) a.add(s.value, l.kernel);
+  return a;
 }
 
-static std::vector<Index> at(const std::vector<Index> &index, const std::vector<std::pair<IndexVar, Index>> &values) {
-  std::vector<Index> out = index;
-  for (Index &e : out)
-    e = e.substitute([&](IndexVar v) -> std::optional<Index> {
-      for (const auto &[var, by] : values)
-        if (var.id == v.id) return by;
-      return std::nullopt;
-    });
-  return out;
+// A vector loop over `lane` of the results at `at`, in parallel loops over `outer`.
+static void append_vectors(std::vector<Stmt> &out, Lowering &l, const Nest &at, IndexVar lane, const std::vector<Axis> &outer) {
+  l.pull.clear();
+  std::vector<Stmt> body;
+  body.push_back(make_loop(Stmt::Loop::vector, lane, l.store_results(at.out), l.lanes()));
+  std::vector<Stmt> wrapped = wrap_parallel(outer, std::move(body));
+  std::move(wrapped.begin(), wrapped.end(), std::back_inserter(out));
 }
 
 // The axis along which the far loads are contiguous, where storage order is another's: both lanes of loads and lanes of
@@ -57,10 +31,7 @@ static std::optional<size_t> turned_axis(Lowering &l, const Nest &nest) {
   if (l.group.results[0].dtype() == DType::boolean || size_of(l.group.results[0].dtype()) * lanes != l.machine.vector_bytes) return std::nullopt;
   IndexVar last = nest.axes.back().var;
   if (last.extent < lanes || l.result_places(nest.out)[0].coefficient(last.id) != 1) return std::nullopt;
-  Accesses a;
-  l.pull.clear();
-  for (const Stmt &s : l.store_results(nest.out)) a.add(s.value, l.kernel);
-  l.pull.clear();
+  Accesses a = accesses(l, nest);
   if (a.dynamic) return std::nullopt;
   std::optional<size_t> found;
   for (const auto &[buffer, index] : a.loads) {
@@ -76,8 +47,8 @@ static std::optional<size_t> turned_axis(Lowering &l, const Nest &nest) {
 }
 
 // Squares of lanes x lanes elements: computed with lanes along axis `w`, turned in registers, stored along the last
-// axis. What whole squares leave over is for `rest(outer axes, last axis, first of w, extent of w, first of last, extent of last)`.
-template <class Rest> static std::vector<Stmt> lower_turned(Lowering &l, const Nest &nest, size_t w, Rest rest) {
+// axis. What whole squares leave over is vectors along the last axis.
+static std::vector<Stmt> lower_turned(Lowering &l, const Nest &nest, size_t w) {
   int lanes = l.lanes();
   IndexVar across = nest.axes[w].var, last = nest.axes.back().var;
   int64_t columns = across.extent / lanes, blocks = last.extent / lanes;
@@ -88,7 +59,7 @@ template <class Rest> static std::vector<Stmt> lower_turned(Lowering &l, const N
     IndexVar row = l.kernel.var(lanes), lane = l.kernel.var(lanes);
     Index x = Index(cb) * lanes + Index(load ? lane : row), y = Index(jb) * lanes + Index(load ? row : lane);
     l.pull.clear();
-    Stmt s = std::move(l.store_results(at(nest.out, {{across, x}, {last, y}}))[0]);
+    Stmt s = std::move(l.store_results(nest.at({{across.id, x}, {last.id, y}}).out)[0]);
     Index slot = Index(row) * lanes + Index(lane);
     s = load ? make_store(square, slot, s.value) : make_store(s.buffer, s.index, l.kernel.load(square, slot));
     std::vector<Stmt> body, inner;
@@ -103,49 +74,50 @@ template <class Rest> static std::vector<Stmt> lower_turned(Lowering &l, const N
   axes.push_back({jb, false});
   out = wrap_parallel(axes, std::move(body));
   l.kernel.schedule = fmt::format("squares of {}, lanes i{} turned to i{}", lanes, across.id, last.id);
-  if (int64_t left = across.extent - columns * lanes) rest(columns * lanes, left, 0, last.extent, out);
-  if (int64_t left = last.extent - blocks * lanes) rest(0, columns * lanes, blocks * lanes, left, out);
+  auto rest = [&](int64_t first, int64_t columns_left, int64_t from, int64_t left) {
+    if (!columns_left || !left) return;
+    IndexVar x = l.kernel.var(columns_left), y = l.kernel.var(left);
+    std::vector<Axis> outer(nest.axes.begin(), nest.axes.end() - 1);
+    outer[w].var = x;
+    append_vectors(out, l, nest.at({{across.id, Index(x) + first}, {last.id, Index(y) + from}}), y, outer);
+  };
+  rest(columns * lanes, across.extent - columns * lanes, 0, last.extent);
+  rest(0, columns * lanes, blocks * lanes, last.extent - blocks * lanes);
   return out;
 }
 
 std::vector<Stmt> lower_pointwise(Lowering &l) {
   Type domain = l.domain();
   if (domain.size() == 0) return {};
-  Nest nest = settle(l, dims_of(domain.shape));
+  Nest nest(l.kernel, dims_of(domain.shape), {});
+  Index store;
+  auto places = [&] {
+    std::vector<Index> stores = l.result_places(nest.out);
+    store = stores[0];
+    return accesses(l, nest).with(std::move(stores));
+  };
+  nest.settle(l.kernel, places, [&](const Axis &a) { return store.coefficient(a.var.id).value_or(0); });
+  l.pull.clear();
   if (nest.axes.empty()) return wrap_parallel({}, l.store_results(nest.out));
-  if (std::optional<size_t> w = turned_axis(l, nest))
-    return lower_turned(l, nest, *w, [&](int64_t w0, int64_t wn, int64_t j0, int64_t jn, std::vector<Stmt> &out) {
-      IndexVar x = l.kernel.var(wn), y = l.kernel.var(jn);
-      l.pull.clear();
-      std::vector<Stmt> body;
-      body.push_back(make_loop(Stmt::Loop::vector, y, l.store_results(at(nest.out, {{nest.axes[*w].var, Index(x) + w0}, {nest.axes.back().var, Index(y) + j0}})), l.lanes()));
-      std::vector<Axis> axes(nest.axes.begin(), nest.axes.end() - 1);
-      axes[*w].var = x;
-      std::vector<Stmt> wrapped = wrap_parallel(axes, std::move(body));
-      std::move(wrapped.begin(), wrapped.end(), std::back_inserter(out));
-    });
+  if (std::optional<size_t> w = turned_axis(l, nest)) return lower_turned(l, nest, *w);
   // A long last axis is cut into blocks where the others are too few to share among threads.
   constexpr int64_t kBlock = 2048;
   IndexVar inner = nest.axes.back().var;
-  nest.axes.pop_back();
+  std::vector<Axis> outer(nest.axes.begin(), nest.axes.end() - 1);
   int64_t trip = 1;
-  for (const Axis &a : nest.axes) trip *= a.var.extent;
+  for (const Axis &a : outer) trip *= a.var.extent;
   std::vector<Stmt> out;
-  auto nest_over = [&](const Index &base, IndexVar j, std::vector<Axis> axes) {
-    l.pull.clear();
-    std::vector<Stmt> body;
-    body.push_back(make_loop(Stmt::Loop::vector, j, l.store_results(at(nest.out, {{inner, base + Index(j)}})), l.lanes()));
-    std::vector<Stmt> wrapped = wrap_parallel(axes, std::move(body));
-    std::move(wrapped.begin(), wrapped.end(), std::back_inserter(out));
-  };
-  int64_t blocks = trip < 8 && inner.extent >= 2 * kBlock ? inner.extent / kBlock : 0;
+  int64_t blocks = trip < 8 && inner.extent >= 2 * kBlock ? inner.extent / kBlock : 0, left = inner.extent - blocks * kBlock;
   if (blocks) {
-    IndexVar b = l.kernel.var(blocks);
-    std::vector<Axis> axes = nest.axes;
+    IndexVar b = l.kernel.var(blocks), j = l.kernel.var(kBlock);
+    std::vector<Axis> axes = outer;
     axes.push_back({b, false});
-    nest_over(Index(b) * kBlock, l.kernel.var(kBlock), axes);
+    append_vectors(out, l, nest.at({{inner.id, Index(b) * kBlock + Index(j)}}), j, axes);
   }
-  if (int64_t left = inner.extent - blocks * kBlock) nest_over(Index(blocks * kBlock), l.kernel.var(left), nest.axes);
+  if (left) {
+    IndexVar j = l.kernel.var(left);
+    append_vectors(out, l, nest.at({{inner.id, Index(j) + blocks * kBlock}}), j, outer);
+  }
   return out;
 }
 

@@ -3,7 +3,6 @@
 // pairwise at the end. Which one is a function of the shapes and layouts alone.
 #include "compiler/loops/lower.h"
 #include <algorithm>
-#include <numeric>
 
 namespace trellis {
 
@@ -16,7 +15,7 @@ public:
   std::vector<Stmt> run() {
     for (size_t i = 0; i < nest_.axes.size(); ++i) (nest_.axes[i].reduce ? reduced_ : outer_).push_back(nest_.axes[i]);
     auto unit = [&](const Axis &a) {
-      for (const Index &e : places_)
+      for (const Index &e : loads_)
         if (e.coefficient(a.var.id) == 1) return true;
       return false;
     };
@@ -31,7 +30,7 @@ private:
   Kernel &k_;
   const Node &node_;
   Nest nest_;
-  std::vector<Index> places_;
+  std::vector<Index> loads_; // of the operand
   std::vector<Axis> outer_, reduced_;
 
   DType dtype() const { return node_.type().dtype; }
@@ -63,52 +62,24 @@ private:
     return out;
   }
 
+  // By the operand's stride.
   void settle() {
-    Accesses a;
-    auto refresh = [&] {
+    auto places = [&] {
       l_.pull.clear();
-      a = Accesses();
+      Accesses a;
       a.add(l_.pull.at(node_.operands[0], operand_index(nest_)), k_);
-      places_ = a.places({});
+      loads_ = a.with({}).memory;
       l_.pull.set_anchor(k_.constant(dtype(), 0));
-      Accesses epilogue;
-      for (const Stmt &s : l_.store_results(result_index(nest_))) epilogue.add(s.value, k_);
-      auto more = epilogue.places(l_.result_places(result_index(nest_)));
-      all_ = a.all(more);
-      all_.insert(all_.end(), epilogue.others.begin(), epilogue.others.end());
-      merge_places_ = a.places(more);
-      others_ = a.others;
-      others_.insert(others_.end(), epilogue.others.begin(), epilogue.others.end());
+      for (const Stmt &s : l_.store_results(result_index(nest_))) a.add(s.value, k_);
+      std::vector<Index> stores = l_.result_places(result_index(nest_));
       l_.pull.set_anchor(nullptr);
+      return a.with(std::move(stores));
     };
-    refresh();
-    while (auto s = wanted_split(nest_, all_)) nest_.split(k_, s->first, s->second), refresh();
-    // Order by the operand's stride, results before reductions.
-    Index main = places_.empty() ? Index() : places_[0];
-    std::vector<size_t> order(nest_.axes.size());
-    std::iota(order.begin(), order.end(), size_t(0));
-    std::stable_sort(order.begin(), order.end(), [&](size_t x, size_t y) {
-      const Axis &a = nest_.axes[x], &b = nest_.axes[y];
-      if (a.reduce != b.reduce) return b.reduce;
-      return main.coefficient(a.var.id).value_or(0) > main.coefficient(b.var.id).value_or(0);
-    });
-    nest_.reorder(order);
-    for (size_t i = 0; i + 1 < nest_.axes.size();)
-      if (mergeable(nest_, i, merge_places_, others_)) nest_.merge(k_, i), refresh();
-      else ++i;
+    nest_.settle(k_, places, [&](const Axis &a) { return loads_.empty() ? 0 : loads_[0].coefficient(a.var.id).value_or(0); });
     l_.pull.clear();
   }
-  std::vector<Index> all_, merge_places_, others_;
 
   const Expr *element(const Nest &n) { return l_.pull.at(node_.operands[0], operand_index(n)); }
-
-  static Nest at(const Nest &n, int var, const Index &value) {
-    Nest copy = n;
-    auto map = [&](IndexVar v) -> std::optional<Index> { return v.id == var ? std::optional<Index>(value) : std::nullopt; };
-    for (Index &e : copy.out) e = e.substitute(map);
-    for (Index &e : copy.red) e = e.substitute(map);
-    return copy;
-  }
 
   std::vector<Stmt> reduce_loops(const std::vector<Axis> &axes, std::vector<Stmt> body) {
     for (size_t i = axes.size(); i-- > 0;) {
@@ -126,7 +97,7 @@ private:
     std::vector<Stmt> out;
     auto over = [&](auto make) { // a loop over the block's results
       IndexVar j = k_.var(width);
-      Nest n = vec ? at(nest_, vec->id, base + Index(j)) : nest_;
+      Nest n = vec ? nest_.at({{vec->id, base + Index(j)}}) : nest_;
       std::vector<Stmt> body = make(n, Index(j));
       if (width == 1) return body;
       std::vector<Stmt> loop;
@@ -183,7 +154,7 @@ private:
     std::vector<Stmt> out, inner;
     l_.pull.clear();
     auto step = [&](int into, const Index &slot, const Index &position) {
-      return std::vector<Stmt>{make_store(into, slot, k_.op(combine(), {k_.load(into, slot), element(at(nest_, axis.id, position))}, dtype()))};
+      return std::vector<Stmt>{make_store(into, slot, k_.op(combine(), {k_.load(into, slot), element(nest_.at({{axis.id, position}}))}, dtype()))};
     };
     auto vector_loop = [&](int64_t w, std::vector<Stmt> body, IndexVar j) {
       (void)w;
