@@ -134,6 +134,9 @@ void run_passes(GraphPtr &g, const std::vector<std::string> &list, const PassOpt
     }
     todo.emplace_back(&known(std::string_view(item).substr(0, open)), std::move(args));
   }
+  for (const std::string &name : options.print_after)
+    if (options.off.count(name) || std::none_of(todo.begin(), todo.end(), [&](const auto &p) { return p.first->name == name; }))
+      throw CompileError(fmt::format("there is nothing to print after '{}': it is not among the passes that run", name));
   if (!todo.empty()) require_bound(*g);
   for (const auto &[pass, args] : todo) {
     if (options.off.count(pass->name)) continue;

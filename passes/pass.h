@@ -74,7 +74,8 @@ private:
 std::vector<std::string> split_passes(std::string_view list);
 
 /// Runs the passes in order, but those that are off. Throws a CompileError on a name that is not in the
-/// table, listing those that are (names in `off` and `print_after` are checked too).
+/// table, listing those that are (names in `off` and `print_after` are checked too), and on one to print after that
+/// does not run.
 void run_passes(GraphPtr &g, const std::vector<std::string> &list, const PassOptions &options = {});
 
 /// How often each rewrite rule fired in this process, and which never did; a list that is timed prints it.

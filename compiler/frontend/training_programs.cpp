@@ -21,7 +21,10 @@ DataInputs data_inputs(const Graph &g) {
 
 TrainingPrograms::TrainingPrograms(const Model &model, Options options)
     : dims_(options.dims), programs_(model.binder(), {options.training, options.compile, options.threads, 0}) {
-  Value x = data_inputs(*model.graph).sample;
+  DataInputs data = data_inputs(*model.graph);
+  Value x = data.sample;
+  sample_ = name_of_input(x);
+  if (data.target) target_ = name_of_input(data.target);
   if (x.rank() == 0)
     throw CompileError(x.node->loc,
                        fmt::format("input '{}' is a scalar: samples need a first axis", name_of_input(x)));
@@ -60,11 +63,8 @@ Step TrainingPrograms::step(ProgramForm form, int64_t batch) {
   auto run = std::make_shared<Run>();
   run->program = &programs_.get(form, dims(batch));
   const Executable &e = run->program->session->executable();
-  std::unique_ptr<Graph> g = programs_.graph(form, dims(batch));
-  DataInputs data = data_inputs(*g);
-  run->sample = trellis_input_find(&e.program(), std::string(name_of_input(data.sample)).c_str());
-  if (data.target)
-    run->target = trellis_input_find(&e.program(), std::string(name_of_input(data.target)).c_str());
+  run->sample = trellis_input_find(&e.program(), sample_.c_str());
+  if (!target_.empty()) run->target = trellis_input_find(&e.program(), target_.c_str());
   run->loss = trellis_output_find(&e.program(), "loss");
   run->correct = trellis_output_find(&e.program(), "correct");
   run->inputs.resize(e.inputs().size());

@@ -45,6 +45,7 @@ private:
 
   Bindings dims_;
   Programs programs_;
+  std::string sample_, target_; // inputs' names; no targets: empty
   std::string symbol_;
   int64_t fixed_ = 0;
 };

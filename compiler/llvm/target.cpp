@@ -72,6 +72,8 @@ bool is_this_architecture(const Target &t) {
   return t.triple.starts_with("x86_64");
 #elif defined(__aarch64__)
   return t.triple.starts_with("aarch64");
+#else
+  return t.name == "host";
 #endif
 }
 

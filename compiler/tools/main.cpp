@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstring>
 #include <fcntl.h>
+#include <iostream>
 #include <new>
 #include <unistd.h>
 
@@ -44,7 +45,12 @@ int main(int argc, char **argv) {
   }
   try {
     d.app.parse(argc, argv);
-  } catch (const CLI::ParseError &e) { return d.app.exit(e) == 0 ? 0 : 2; }
+  } catch (const CLI::ParseError &e) {
+    if (d.app.exit(e) != 0) return 2;
+    if (std::cout.flush()) return 0;
+    std::fprintf(stderr, "error: standard output: %s\n", std::strerror(errno));
+    return 1;
+  }
   try {
     d.chosen();
     return 0;

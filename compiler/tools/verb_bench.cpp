@@ -195,6 +195,7 @@ void add_bench(Driver &d) {
       ->type_name("FILE.npy");
   app->add_option("--seconds", o->seconds, "time to measure for, after 3 calls that warm up")
       ->check(CLI::Range(0.0, 1e6))
+      ->check([](const std::string &text) { return text.find_first_of("nN") == text.npos ? "" : "should be a number of seconds"; }, "")
       ->capture_default_str();
   app->add_flag("--json", o->json, "print one JSON object on one line");
   app->add_flag("--profile", o->profile, "also print each kernel's time and speed");

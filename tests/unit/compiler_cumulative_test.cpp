@@ -3,6 +3,7 @@
 #include "ir/build.h"
 #include "ir/eval.h"
 #include "ir/vjp.h"
+#include "tests/unit/fuzz.h"
 #include <array>
 #include <cmath>
 #include <fmt/format.h>
@@ -24,17 +25,6 @@ Tensor values(DType t, const std::vector<int64_t> &dims, int seed, bool special)
     else x.set(i, (double(k) - 15) / 11);
   }
   return x;
-}
-
-void expect_same_bits(const Tensor &got, const Tensor &want, const std::string &what) {
-  ASSERT_EQ(got.type().str(), want.type().str()) << what;
-  int failures = 0;
-  for (int64_t i = 0; i < want.size() && failures < 3; ++i) {
-    double x = is_float(want.dtype()) ? got.get(i) : double(got.get_int(i));
-    double y = is_float(want.dtype()) ? want.get(i) : double(want.get_int(i));
-    bool same = std::isnan(y) ? std::isnan(x) : x == y && std::signbit(x) == std::signbit(y);
-    if (!same && ++failures) ADD_FAILURE() << what << " element " << i << ": " << x << " for " << y;
-  }
 }
 
 struct Case {
@@ -68,7 +58,7 @@ TEST(CompiledCumulative, HasTheInterpretersBits) {
       CompileOptions options;
       options.target = target;
       std::vector<Tensor> got = Session(compile(g, options), 3).run(inputs);
-      for (size_t i = 0; i < want.size(); ++i) expect_same_bits(got[i], want[i], g.outputs[i].name);
+      for (size_t i = 0; i < want.size(); ++i) test::expect_same_bits(got[i], want[i], g.outputs[i].name);
     }
 }
 
@@ -86,8 +76,8 @@ TEST(CompiledCumulative, ReadsWhatIsFusedIntoIt) {
   Session session(compile(g));
   session.set_state("s", x);
   std::vector<Tensor> got = session.run(std::vector<Tensor>{x});
-  for (size_t i = 0; i < want.size(); ++i) expect_same_bits(got[i], want[i], g.outputs[i].name);
-  expect_same_bits(session.state("s"), updates[0], "s");
+  for (size_t i = 0; i < want.size(); ++i) test::expect_same_bits(got[i], want[i], g.outputs[i].name);
+  test::expect_same_bits(session.state("s"), updates[0], "s");
 }
 
 // Rounding differs: what is added and multiplied is fused in native code.

@@ -3,6 +3,7 @@
 #include "ir/build.h"
 #include "ir/eval.h"
 #include "passes/autodiff.h"
+#include "tests/unit/fuzz.h"
 #include <array>
 #include <cmath>
 #include <fmt/format.h>
@@ -24,17 +25,6 @@ Tensor values(DType t, const std::vector<int64_t> &dims, int seed) {
     else x.set(i, double(k) - 13.5);
   }
   return x;
-}
-
-void expect_same(const Tensor &got, const Tensor &want, const std::string &what) {
-  ASSERT_EQ(got.type().str(), want.type().str()) << what;
-  int failures = 0;
-  for (int64_t i = 0; i < want.size() && failures < 3; ++i) {
-    double x = is_float(want.dtype()) ? got.get(i) : double(got.get_int(i));
-    double y = is_float(want.dtype()) ? want.get(i) : double(want.get_int(i));
-    bool same = std::isnan(y) ? std::isnan(x) : x == y && std::signbit(x) == std::signbit(y);
-    if (!same && ++failures) ADD_FAILURE() << what << " element " << i << ": " << x << " for " << y;
-  }
 }
 
 struct Case {
@@ -69,7 +59,7 @@ TEST(CompiledSort, ValuesAndIndices) {
       auto code = compile(g, options);
       for (int threads : {1, 3}) {
         std::vector<Tensor> got = Session(code, threads).run(inputs);
-        for (size_t i = 0; i < want.size(); ++i) expect_same(got[i], want[i], g.outputs[i].name);
+        for (size_t i = 0; i < want.size(); ++i) test::expect_same_bits(got[i], want[i], g.outputs[i].name);
       }
     }
 }
@@ -85,7 +75,7 @@ TEST(CompiledSort, Gradient) {
       const Node *n = g.node(Op::sort, {in + in}, {{Attr::axis, axis}});
       g.outputs.push_back({"dx", gradients(n->result(0), {in}, weight)[0]});
       std::vector<Tensor> inputs{x, w};
-      expect_same(Session(compile(g), 2).run(inputs)[0], evaluate(g, inputs)[0], "dx");
+      test::expect_same_bits(Session(compile(g), 2).run(inputs)[0], evaluate(g, inputs)[0], "dx");
     }
 }
 

@@ -1,8 +1,7 @@
 // Storage order that turns: compiled against interpreted, bit for bit.
 #include "compiler/compile.h"
 #include "ir/build.h"
-#include "ir/eval.h"
-#include <cstring>
+#include "tests/unit/fuzz.h"
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -21,9 +20,7 @@ void expect_compiled(const Graph &g, const Tensor &x, const std::string &what) {
   Tensor want = evaluate(g, {x})[0];
   auto code = compile(g);
   for (int threads : {1, 3}) {
-    Tensor got = Session(code, threads).run(std::vector<Tensor>{x})[0];
-    ASSERT_EQ(got.dims(), want.dims()) << what;
-    EXPECT_EQ(std::memcmp(got.data(), want.data(), size_t(want.size() * size_of(want.dtype()))), 0) << what;
+    test::expect_same_bits(Session(code, threads).run(std::vector<Tensor>{x})[0], want, what);
   }
 }
 

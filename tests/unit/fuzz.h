@@ -2,6 +2,7 @@
 #pragma once
 #include "ir/eval.h"
 #include <cmath>
+#include <gtest/gtest.h>
 #include <random>
 
 namespace trellis::test {
@@ -43,6 +44,18 @@ inline bool same_bits(const Tensor &a, const Tensor &b) {
     }
   }
   return true;
+}
+
+/// The same, with the first elements that differ.
+inline void expect_same_bits(const Tensor &got, const Tensor &want, const std::string &what) {
+  ASSERT_EQ(got.type().str(), want.type().str()) << what;
+  if (same_bits(got, want)) return;
+  for (int64_t i = 0, shown = 0; i < want.size() && shown < 3; ++i) {
+    double x = is_float(want.dtype()) ? got.get(i) : double(got.get_int(i));
+    double y = is_float(want.dtype()) ? want.get(i) : double(want.get_int(i));
+    bool same = std::isnan(y) ? std::isnan(x) : x == y && std::signbit(x) == std::signbit(y);
+    if (!same && ++shown) ADD_FAILURE() << what << " element " << i << ": " << x << " for " << y;
+  }
 }
 
 /// Within `tolerance` of the largest magnitude; infinities are equal, NaN is close to nothing.
