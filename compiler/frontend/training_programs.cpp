@@ -21,10 +21,8 @@ DataInputs data_inputs(const Graph &g) {
 
 TrainingPrograms::TrainingPrograms(const Model &model, Options options)
     : dims_(options.dims), programs_(model.binder(), {options.training, options.compile, options.threads, 0}) {
-  DataInputs data = data_inputs(*model.graph);
-  Value x = data.sample;
+  Value x = data_inputs(*model.graph).sample;
   sample_ = name_of_input(x);
-  if (data.target) target_ = name_of_input(data.target);
   if (x.rank() == 0)
     throw CompileError(x.node->loc,
                        fmt::format("input '{}' is a scalar: samples need a first axis", name_of_input(x)));
@@ -63,8 +61,8 @@ Step TrainingPrograms::step(ProgramForm form, int64_t batch) {
   auto run = std::make_shared<Run>();
   run->program = &programs_.get(form, dims(batch));
   const Executable &e = run->program->session->executable();
-  run->sample = trellis_input_find(&e.program(), sample_.c_str());
-  if (!target_.empty()) run->target = trellis_input_find(&e.program(), target_.c_str());
+  for (size_t i = 0; i < e.inputs().size(); ++i) // two at most; the targets' may be the training form's own
+    (e.inputs()[i].name == sample_ ? run->sample : run->target) = int(i);
   run->loss = trellis_output_find(&e.program(), "loss");
   run->correct = trellis_output_find(&e.program(), "correct");
   run->inputs.resize(e.inputs().size());

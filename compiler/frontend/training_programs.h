@@ -45,7 +45,7 @@ private:
 
   Bindings dims_;
   Programs programs_;
-  std::string sample_, target_; // inputs' names; no targets: empty
+  std::string sample_; // the input's name
   std::string symbol_;
   int64_t fixed_ = 0;
 };
