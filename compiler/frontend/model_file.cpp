@@ -36,7 +36,7 @@ Model load_model(const std::string &path, const LoadOptions &options) {
   if (!is_onnx(path)) return load_text(path);
   onnx::Imported imported = onnx::import_model(onnx::read_file(path), {options.given, options.dims, options.reading == Reading::trainable});
   verify(*imported.graph);
-  return {path, std::move(imported.graph), std::move(imported.weights), {}, {}, {}};
+  return {path, std::move(imported.graph), std::move(imported.weights), {}, {}, {}, std::move(imported.counted)};
 }
 
 Model open_model(const std::string &path) {

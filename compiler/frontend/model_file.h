@@ -1,6 +1,6 @@
 // Models as files, whatever their format: the project's text, with its large constants found beside it, and ONNX.
 #pragma once
-#include "compiler/data/named_tensor.h"
+#include "compiler/data/counted.h"
 #include "ir/bind.h"
 #include "ir/parse.h"
 #include <functional>
@@ -29,6 +29,7 @@ struct Model {
   Binder bind;
   /// Names and types of the outputs of an open model; no type where the file does not say.
   std::vector<std::pair<std::string, std::optional<Type>>> outputs;
+  std::vector<CountedOutput> counted = {}; ///< outputs whose number of elements depends on data
 
   /// For what binds dims again and again. `graph` must outlive it.
   Binder binder() const;

@@ -1,6 +1,6 @@
 // From an ONNX file to a graph for one binding of its dims.
 #pragma once
-#include "compiler/data/named_tensor.h"
+#include "compiler/data/counted.h"
 #include "compiler/onnx/model.h"
 #include "ir/bind.h"
 
@@ -21,6 +21,7 @@ struct Imported {
   std::unique_ptr<Graph> graph;
   std::vector<NamedTensor> weights;     ///< of the graph's parameters
   std::vector<std::string> specialised; ///< inputs whose given elements the graph has built in
+  std::vector<CountedOutput> counted;   ///< outputs whose number of elements depends on data
 };
 
 /// Throws one CompileError that lists every operator and node that is not supported or does not hold together.

@@ -1,4 +1,5 @@
 #include "compiler/onnx/importer.h"
+#include "compiler/onnx/counted.h"
 #include "compiler/onnx/roles.h"
 #include "ir/eval.h"
 #include <algorithm>
@@ -58,17 +59,27 @@ Imported Importer::run() {
   declare_initialisers(g, top_, true);
   if (!errors_.empty()) throw CompileError(errors_);
   run_nodes(g.node(), top_);
+  std::vector<std::pair<std::string, Count>> counts;
   for (const ValueInfoProto &o : g.output()) {
     Location where = file_.at(fmt::format("output {}", quote_name(o.name())));
     try {
       Entry e = lookup(o.name(), top_, where);
       if (e.sequence || e.absent) throw CompileError(where, e.absent ? "an optional without an element can not leave the model" : "a sequence can not leave the model");
-      if (!e.broken) graph_->outputs.push_back({o.name(), e.value});
+      if (e.broken) continue;
+      graph_->outputs.push_back({o.name(), e.value});
+      if (e.count) counts.push_back({o.name(), e.count});
     } catch (const CompileError &error) { report(error); }
   }
   if (!errors_.empty()) throw CompileError(errors_);
   if (graph_->outputs.empty()) throw CompileError(file_.at(), "the graph has no output");
+  for (const auto &[name, count] : counts) {
+    std::string called = name + ".count";
+    while (std::any_of(graph_->outputs.begin(), graph_->outputs.end(), [&](const NamedValue &o) { return o.name == called; })) called += "'";
+    graph_->outputs.push_back({called, count.number});
+    counted_.push_back({name, count.axis, called});
+  }
   Imported out;
+  out.counted = counted_;
   out.graph = finish();
   std::unordered_map<std::string, Tensor> by_name;
   for (const auto &[node, t] : weights_) by_name[node->attrs.word(Attr::name)] = t;
@@ -206,10 +217,42 @@ Entries Importer::results_of(const NodeProto &node, Scope &scope, const Location
     for (Entry &e : out) e.broken = true;
     return out;
   }
-  std::vector<Value> operands;
-  for (const std::string &name : node.input()) operands.push_back(name.empty() ? Value{} : lookup(name, scope, where).value);
+  Entries operands;
+  bool counted = false;
+  for (const std::string &name : node.input()) {
+    operands.push_back(name.empty() ? Entry{} : lookup(name, scope, where));
+    counted |= bool(operands.back().count);
+  }
+  if (!counted) return run_step(node, operands, false, where);
+  std::vector<Diagnostic> why;
+  if (takes_counts(node.op_type())) why = attempt([&] { out = run_step(node, operands, true, where); });
+  if (takes_counts(node.op_type()) && why.empty()) return out;
+  try {
+    for (size_t i = 0; i < operands.size(); ++i) operands[i] = built_in(operands[i], node, int(i), where);
+  } catch (const CompileError &) {
+    if (!why.empty()) throw CompileError(why);
+    throw;
+  }
+  return run_step(node, operands, false, where);
+}
+
+// An operand whose count is known, cut to it.
+Entry Importer::built_in(const Entry &e, const NodeProto &node, int operand, const Location &where) {
+  if (!e.count) return e;
+  std::optional<Tensor> all = known(e.value), count = all ? known(e.count.number) : std::nullopt;
+  if (!count)
+    throw CompileError(where, fmt::format("the number of elements of operand {} ({}) depends on data, which this operator does not take", operand + 1,
+                                          quote_name(node.input(operand))));
+  return {graph_->constant(first_along(*all, e.count.axis, count->get_int(0)))};
+}
+
+Entries Importer::run_step(const NodeProto &node, const Entries &operands, bool counted, const Location &where) {
+  std::vector<Value> x;
+  for (const Entry &e : operands) x.push_back(e.value);
   int version = opsets_.at(node.domain() == "ai.onnx" ? "" : node.domain());
-  Step step(*this, *graph_, node, version, std::move(operands), where);
+  Step step(*this, *graph_, node, version, std::move(x), where);
+  if (counted)
+    for (const Entry &e : operands) step.counts.push_back(e.count);
   std::vector<std::pair<int, Entry>> given;
   auto exchange = [&](void *) { std::swap(given, given_results_); }; // also where the recipe throws
   exchange(nullptr);
@@ -218,13 +261,18 @@ Entries Importer::results_of(const NodeProto &node, Scope &scope, const Location
   if (Recipe recipe = Recipes::all().find(node.domain(), node.op_type(), version)) {
     values = recipe(step);
   } else {
-    std::vector<Operand> x;
-    for (Value v : step.all()) x.push_back(v);
+    std::vector<Operand> all;
+    for (Value v : step.all()) all.push_back(v);
     Op op = *aliased(node.op_type());
-    if (int(x.size()) != info(op).arity) step.fail(fmt::format("{} operands, but it takes {}", x.size(), info(op).arity));
-    values = {elementwise(*graph_, op, x)};
+    if (int(all.size()) != info(op).arity) step.fail(fmt::format("{} operands, but it takes {}", all.size(), info(op).arity));
+    values = {elementwise(*graph_, op, all)};
   }
-  for (size_t i = 0; i < out.size() && i < values.size(); ++i) out[i].value = values[i];
+  if (counted) follow_counts(step, values);
+  Entries out(size_t(node.output_size()));
+  for (size_t i = 0; i < out.size() && i < values.size(); ++i) {
+    out[i].value = values[i];
+    if (i < step.result_counts.size()) out[i].count = step.result_counts[i];
+  }
   for (auto &[i, e] : given_results_)
     if (size_t(i) < out.size()) out[size_t(i)] = std::move(e);
   return out;
@@ -269,6 +317,7 @@ Values Importer::run_body(const GraphProto &body, const Values &arguments) {
   Values out;
   for (const Entry &e : run_body(body, given)) {
     if (!e.value) throw CompileError(graph_->location, "a body that gives no tensor is not supported here");
+    if (e.count) throw CompileError(graph_->location, "a body that gives a tensor whose number of elements depends on data is not supported here");
     out.push_back(e.value);
   }
   return out;

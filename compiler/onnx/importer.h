@@ -14,6 +14,7 @@ struct Entry {
   bool broken = false;
   std::shared_ptr<const Values> sequence = {};
   bool absent = false; ///< an optional without an element
+  Count count = {};
 };
 using Entries = std::vector<Entry>;
 
@@ -61,6 +62,8 @@ private:
   Shape shape_of_input(const ValueInfoProto &v, const Tensor *given, const Location &where);
   void run_nodes(const google::protobuf::RepeatedPtrField<NodeProto> &nodes, Scope &scope);
   void run_node(const NodeProto &node, Scope &scope);
+  Entries run_step(const NodeProto &node, const Entries &operands, bool counted, const Location &where);
+  Entry built_in(const Entry &e, const NodeProto &node, int operand, const Location &where);
   Entries results_of(const NodeProto &node, Scope &scope, const Location &where);
   Entries inline_function(const FunctionProto &f, const NodeProto &node, const Scope &scope, const Location &where);
   std::unique_ptr<Graph> finish();
@@ -78,6 +81,7 @@ private:
   Scope *scope_ = nullptr; // of the node at hand
   Bindings dims_;
   std::vector<Diagnostic> errors_;
+  std::vector<CountedOutput> counted_;
   std::unordered_map<const Node *, Tensor> weights_, given_;
   std::unordered_map<const Node *, std::vector<Tensor>> known_;
   std::unordered_set<const Node *> unknown_;

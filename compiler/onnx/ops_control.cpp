@@ -152,7 +152,7 @@ static Values sequence_map(Step &s) {
     for (int i = 0; i < s.node.input_size(); ++i) {
       const Entry *e = s.importer.entry(s.node.input(i));
       s.require(e && !e->absent && (!e->sequence || e->sequence->size() == n), "the sequences differ in their length");
-      given.push_back(e->sequence ? (*e->sequence)[k] : e->value);
+      given.push_back(e->sequence ? (*e->sequence)[k] : s.in(i));
     }
     Values y = s.importer.run_body(branch(s, "body"), given);
     for (size_t r = 0; r < results; ++r) out[r].push_back(y[r]);

@@ -5,7 +5,11 @@
 
 namespace trellis::onnx {
 
-// Indices may count from the back.
+// Indices may count from the back; of an axis whose extent is only known when it runs, too.
+static Value from_front(Value indices, Value extent) {
+  Value i = cast(indices, DType::i64);
+  return select(lt(i, 0), i + extent, i);
+}
 static Value from_front(Value indices, int64_t extent) {
   Value i = size_of(indices.dtype()) < 8 ? cast(indices, DType::i64) : indices;
   return select(lt(i, 0), i + double(extent), i);
@@ -15,6 +19,7 @@ static Values gathered(Step &s) {
   Value x = s.in(0), at = s.in(1);
   int64_t axis = s.axis(s.i("axis", 0), x.rank()), n = x.shape()[size_t(axis)];
   s.require(is_integer(at.dtype()), "indices must be integers");
+  if (Count c = s.count(0); c && c.axis == axis) return {gather(x, from_front(at, c.number), axis)};
   if (at.node->op == Op::constant) { // most are numbers that an exporter wrote
     Tensor i = cast(at, DType::i64).is(at) ? at.node->attrs.get<Tensor>(Attr::value).clone() : s.known(1).clone();
     Tensor wide(DType::i64, i.dims());
@@ -124,6 +129,12 @@ static Values scatter_nd(Step &s) {
   want.insert(want.end(), t.rest.begin(), t.rest.end());
   s.require(same(s.in(2).shape(), want), fmt::format("the updates are {}", s.in(2).type().str()));
   Value updates = reshape(s.in(2), {element_count(t.lead), element_count(t.rest)});
+  if (Count at = s.count(1)) { // what lies behind the count is dropped
+    Count u = s.count(2);
+    s.require(!s.count(0) && u && u.axis == at.axis && u.number.is(at.number) && at.axis < int(t.lead.size()), "indices and updates differ in their number");
+    Value position = reshape(iota(s.g, {DType::i64, t.lead}, at.axis), {element_count(t.lead)});
+    t.number = select(lt(position, at.number), t.number, -1);
+  } else s.require(!s.count(0) && !s.count(2), "the number of elements of an operand depends on data");
   return {reshape(scatter(t.rows, t.number, updates, 0, combination(s)), s.in(0).shape())};
 }
 
@@ -133,32 +144,6 @@ static Values top(Step &s) {
   s.require(k >= 0 && k <= x.shape()[size_t(axis)].value(), fmt::format("k is {}, for an axis of {}", k, x.shape()[size_t(axis)].str()));
   Sorted t = top_k(x, k, axis, s.i("largest", 1) != 0);
   return {t.values, t.indices};
-}
-
-// Positions whose number the elements decide: known elements only.
-static Values non_zero(Step &s) {
-  Tensor t = s.known(0);
-  Ints found;
-  for (int64_t k = 0; k < t.size(); ++k)
-    if (is_float(t.dtype()) ? t.get(k) != 0 : t.get_int(k) != 0) found.push_back(k);
-  Tensor out(DType::i64, {t.rank(), int64_t(found.size())});
-  for (size_t j = 0; j < found.size(); ++j) {
-    int64_t rest = found[j];
-    for (int d = t.rank(); d-- > 0; rest /= t.dims()[size_t(d)]) out.set_int(d * int64_t(found.size()) + int64_t(j), rest % t.dims()[size_t(d)]);
-  }
-  return {s.g.constant(out)};
-}
-static Values compressed(Step &s) {
-  Value x = s.in(0);
-  Ints keep;
-  Tensor c = s.known(1);
-  for (int64_t k = 0; k < c.size(); ++k)
-    if (c.get_int(k)) keep.push_back(k);
-  int64_t axis = 0;
-  if (s.attr("axis")) axis = s.axis(s.i("axis", 0), x.rank());
-  else x = reshape(x, {x.type().size()});
-  s.require(c.size() <= x.shape()[size_t(axis)].value(), "the condition is longer than the axis");
-  return {gather(x, s.constant(keep), axis)};
 }
 
 static Values reverse_sequence(Step &s) {
@@ -189,7 +174,7 @@ static Values tensor_scatter(Step &s) {
 void add_indexed(Recipes &r) {
   r.on("Gather", 1, gathered), r.on("GatherElements", 11, gather_elements), r.on("GatherND", 11, gather_nd);
   r.on({"ScatterElements", "Scatter"}, 9, scatter_elements), r.on("ScatterND", 11, scatter_nd), r.on("TopK", 1, top);
-  r.on("NonZero", 9, non_zero), r.on("Compress", 9, compressed), r.on("ReverseSequence", 10, reverse_sequence);
+  r.on("ReverseSequence", 10, reverse_sequence);
   r.on("TensorScatter", 24, tensor_scatter);
 }
 

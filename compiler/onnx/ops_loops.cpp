@@ -51,6 +51,7 @@ struct Loop {
   }
   Value tensor(const Entry &e) {
     s.require(bool(e.value), "the body gives something else than a tensor where it must give one");
+    s.require(!e.count, "the body gives a tensor whose number of elements depends on data");
     return e.value;
   }
   bool holds(Value v) {
@@ -100,7 +101,8 @@ struct Loop {
                 fmt::format("carried value {} is {} at first, but the body gives {}", k + 1, first[k].type().str(), next[k].type().str()));
     std::optional<Tensor> begins = s.importer.known(go), stays = s.importer.known(out[0].value);
     bool fixed = trips && begins && begins->get_int(0) && stays && stays->get_int(0);
-    Values results = fixed ? as_scan(arguments, first, next, rows) : as_loop(arguments, first, out[0].value, next, rows);
+    if (!fixed) return as_loop(arguments, first, out[0].value, next, rows);
+    Values results = as_scan(arguments, first, next, rows);
     for (size_t k = 0; k < results.size(); ++k) give(k, {results[k]});
   }
 
@@ -116,12 +118,23 @@ private:
     return close_scan(first, {iota(g(), {DType::i64, {*trips}}, 0)}, order, results);
   }
 
-  // Carried: the number of the iteration, the condition, the values.
-  Values as_loop(const Values &arguments, Values first, Value go_on, const Values &next, const Values &rows) {
-    s.require(rows.empty(), "the number of rows that the loop stacks depends on data");
+  // Carried: the number of the iteration, the condition, the values, and tensors for as many rows as there may be, of which
+  // iterations write theirs.
+  void as_loop(const Values &arguments, Values first, Value go_on, const Values &next, const Values &rows) {
+    s.require(rows.empty() || trips, "its rows are as many as its iterations, for whose number there is no limit that is known at import");
     Values order{arguments[0], s.importer.placeholder({DType::boolean, {}})}, results{arguments[0] + 1, go_on};
     order.insert(order.end(), arguments.begin() + 1, arguments.end());
     results.insert(results.end(), next.begin(), next.end());
+    for (Value row : rows) {
+      Type one = row.type(), all = one;
+      one.shape.insert(one.shape.begin(), Dim(1));
+      constexpr int64_t kMost = int64_t(1) << 28;
+      s.require(*trips <= kMost / std::max<int64_t>(row.type().size(), 1), fmt::format("rows of {} from as many as {} iterations", row.type().str(), *trips));
+      all.shape.insert(all.shape.begin(), Dim(*trips));
+      Value held = s.importer.placeholder(all);
+      order.push_back(held), first.push_back(g().splat(all, 0));
+      results.push_back(scatter(held, reshape(arguments[0], {1}), reshape(row, one.shape), 0, "set"));
+    }
     Values operands{g().constant(Tensor::scalar_int(DType::i64, 0)), go};
     operands.insert(operands.end(), first.begin(), first.end());
     Closed step = close_over(order, results, UINT32_MAX);
@@ -137,9 +150,11 @@ private:
     if (limit) goes = bit_and(goes, lt(test->inputs()[0], test->inputs().back()));
     test->outputs.push_back({"go", goes});
     const Node *n = g().node(Op::loop, operands, a, {test, step.body});
-    Values out;
-    for (uint32_t k = 2; k < n->types.size(); ++k) out.push_back(n->result(k));
-    return out;
+    for (size_t k = 0; k < first.size(); ++k) {
+      Entry e{n->result(uint32_t(k) + 2)};
+      if (k >= carried.size()) e.count = {0, n->result(0)};
+      give(k, std::move(e));
+    }
   }
 };
 
@@ -154,7 +169,7 @@ Values loop(Step &s) {
     number = m;
   }
   l.go = s.has(1) ? scalar_of(s, s.in(1), DType::boolean, "the condition") : s.g.constant(Tensor::scalar_int(DType::boolean, 1));
-  for (int i = 2; i < s.node.input_size(); ++i) l.carried.push_back(*s.importer.entry(s.node.input(i)));
+  for (int i = 2; i < s.node.input_size(); ++i) l.carried.push_back(s.has(i) ? Entry{s.in(i)} : *s.importer.entry(s.node.input(i)));
   int carried = int(l.carried.size());
   s.require(l.body.input_size() == 2 + carried, fmt::format("{} values are carried, but the body takes {}", carried, l.body.input_size() - 2));
   s.require(l.body.output_size() >= 1 + carried, fmt::format("{} values are carried, but the body gives {}", carried, l.body.output_size() - 1));

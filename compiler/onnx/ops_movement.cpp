@@ -72,9 +72,37 @@ static Values transposed(Step &s) {
   return {permute(x, perm)};
 }
 
+// Parts whose extents along the axis are only known when it runs: each is written behind the ones before it, over what
+// lies behind their counts.
+static Values concatenate_counted(Step &s, const Values &parts, int64_t axis) {
+  Shape whole = parts[0].shape();
+  int64_t bound = 0;
+  for (Value p : parts) bound += p.shape()[size_t(axis)].value();
+  whole[size_t(axis)] = bound;
+  Value y = s.g.splat({parts[0].dtype(), whole}, 0), start = s.g.constant(Tensor::scalar_int(DType::i64, 0));
+  for (size_t i = 0; i < parts.size(); ++i) {
+    int64_t n = parts[i].shape()[size_t(axis)];
+    y = scatter(y, iota(s.g, {DType::i64, {n}}, 0) + start, parts[i], axis, "set");
+    start = s.count(int(i)) ? start + s.count(int(i)).number : start + double(n);
+  }
+  s.give_count(0, {int(axis), start});
+  return {y};
+}
+
 static Values concatenate(Step &s) {
   Values parts = s.all();
-  return {concat(parts, s.axis(s.version < 4 ? s.i("axis", 1) : s.need_i("axis"), parts[0].rank()))};
+  int64_t axis = s.axis(s.version < 4 ? s.i("axis", 1) : s.need_i("axis"), parts[0].rank());
+  bool along = false, across = false;
+  for (int i = 0; i < s.inputs(); ++i)
+    if (Count c = s.count(i)) (c.axis == axis ? along : across) = true;
+  s.require(!(along && across), "the numbers of elements along two axes depend on data");
+  if (along) return concatenate_counted(s, parts, axis);
+  if (across) {
+    for (int i = 0; i < s.inputs(); ++i)
+      s.require(s.count(i).axis == s.count(0).axis && s.count(i).number.is(s.count(0).number), "the operands differ in their number of elements");
+    s.give_count(0, s.count(0));
+  }
+  return {concat(parts, axis)};
 }
 
 static Values split_up(Step &s) {
@@ -97,8 +125,20 @@ static Values split_up(Step &s) {
   return split(x, *extents, axis);
 }
 
+// [start, end) of an axis of which `count` elements are there; the result's count.
+static Value slice_counted(Value &x, int64_t axis, Value count, int64_t start, int64_t end) {
+  auto place = [&](int64_t i) { return i < 0 ? max(count + double(i), 0) : min(count, double(i)); };
+  constexpr int64_t kFar = int64_t(1) << 40;
+  start = std::clamp(start, -kFar, kFar), end = std::clamp(end, -kFar, kFar);
+  Value from = place(start), number = max(place(end) - from, 0);
+  if (start != 0) x = gather(x, iota(x.graph(), {DType::i64, {x.shape()[size_t(axis)]}}, 0) + from, axis);
+  return number;
+}
+
 static Values slices(Step &s) {
   Value x = s.in(0);
+  Count count = s.count(0);
+  for (int i = 1; i < s.inputs(); ++i) s.require(!s.count(i), "the number of its bounds depends on data");
   bool attributes = s.version < 10;
   Ints starts = attributes ? s.ints("starts") : s.known_ints(1), ends = attributes ? s.ints("ends") : s.known_ints(2), axes, steps;
   if (attributes ? s.attr("axes") != nullptr : s.has(3)) axes = attributes ? s.ints("axes") : s.known_ints(3);
@@ -113,11 +153,17 @@ static Values slices(Step &s) {
     int64_t n = to[a], by = steps[k];
     s.require(by != 0, "a step is 0");
     auto place = [&](int64_t i, int64_t least, int64_t most) { return std::clamp(i < 0 ? (i < -n ? -n - 1 : i) + n : i, least, most); };
+    if (count && int64_t(a) == count.axis) {
+      s.require(by == 1, "a step along an axis whose number of elements depends on data");
+      count.number = slice_counted(x, int64_t(a), count.number, starts[k], ends[k]);
+      continue;
+    }
     by = std::clamp<int64_t>(by, -(int64_t(1) << 32), int64_t(1) << 32);
     from[a] = by > 0 ? place(starts[k], 0, n) : place(starts[k], -1, n - 1);
     to[a] = by > 0 ? place(ends[k], 0, n) : place(ends[k], -1, n - 1);
     step[a] = by;
   }
+  if (count) s.give_count(0, count);
   return {slice(x, from, to, step)};
 }
 

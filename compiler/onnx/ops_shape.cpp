@@ -11,9 +11,21 @@ static Values shape_as_tensor(Step &s) {
   int64_t r = int64_t(dims.size());
   auto place = [&](int64_t i) { return std::clamp<int64_t>(i < 0 ? i + r : i, 0, r); };
   int64_t from = place(s.i("start", 0)), to = std::max(from, place(s.i("end", r)));
-  return {s.constant(Ints(dims.begin() + from, dims.begin() + to))};
+  auto part = [&](int64_t a, int64_t b) { return s.constant(Ints(dims.begin() + a, dims.begin() + b)); };
+  Count c = s.count(0);
+  if (!c || c.axis < from || c.axis >= to) return {part(from, to)};
+  return {concat({part(from, c.axis), reshape(c.number, {1}), part(c.axis + 1, to)}, 0)};
 }
-static Values size(Step &s) { return {s.g.constant(Tensor::scalar_int(DType::i64, s.in(0).type().size()))}; }
+static Values size(Step &s) {
+  Value x = s.in(0);
+  Count c = s.count(0);
+  if (!c) return {s.g.constant(Tensor::scalar_int(DType::i64, x.type().size()))};
+  Ints dims = dims_of(x.shape());
+  int64_t others = 1;
+  for (int k = 0; k < x.rank(); ++k)
+    if (k != c.axis) others *= dims[size_t(k)];
+  return {c.number * double(others)};
+}
 
 static Values constant(Step &s) {
   if (const AttributeProto *a = s.attr("value")) return {s.g.constant(s.importer.tensor(a->t(), s.where))};

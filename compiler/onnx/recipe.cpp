@@ -113,7 +113,7 @@ const Recipes &Recipes::all() {
   static const Recipes recipes = [] {
     Recipes r;
     for (auto add : {add_elementwise, add_movement, add_shape, add_reduction, add_contraction, add_pooling, add_normalisation, add_indexed,
-                     add_control, add_loops, add_mixing, add_recurrent, add_signal, add_training})
+                     add_control, add_loops, add_counted, add_mixing, add_recurrent, add_signal, add_training})
       add(r);
     for (auto add : {add_sampling, add_random, add_features, add_determinant, add_quantised, add_fused, add_fused_attention}) add(r);
     return r;

@@ -14,6 +14,13 @@ namespace trellis::onnx {
 using Ints = std::vector<int64_t>;
 class Importer;
 
+/// The true number of elements along one axis of a tensor whose shape only bounds it; what lies behind them means nothing.
+struct Count {
+  int axis = -1;
+  Value number; ///< i64 scalar; null: the shape is the true one
+  explicit operator bool() const { return bool(number); }
+};
+
 /// What a recipe sees: one ONNX node, its operands as values of the graph, its attributes.
 class Step {
 public:
@@ -33,6 +40,14 @@ public:
   Value opt(int i) const { return has(i) ? operands_[size_t(i)] : Value{}; }
   /// All operands, each present.
   Values all() const;
+  /// Of an operand; only the operators in counted.cpp get operands that have one.
+  Count count(int i) const { return size_t(i) < counts.size() ? counts[size_t(i)] : Count{}; }
+  /// Of the results, for a recipe to tell.
+  void give_count(int output, Count c) {
+    if (result_counts.size() <= size_t(output)) result_counts.resize(size_t(output) + 1);
+    result_counts[size_t(output)] = c;
+  }
+  std::vector<Count> counts, result_counts; ///< empty: none
   bool wants(int output) const { return output < node.output_size() && !node.output(output).empty(); }
 
   /// Attributes, with the operator's default.
@@ -88,7 +103,7 @@ private:
 
 /// The families (a file each).
 void add_elementwise(Recipes &), add_movement(Recipes &), add_shape(Recipes &), add_reduction(Recipes &), add_contraction(Recipes &),
-    add_pooling(Recipes &), add_normalisation(Recipes &), add_indexed(Recipes &), add_control(Recipes &), add_loops(Recipes &), add_mixing(Recipes &), add_recurrent(Recipes &), add_signal(Recipes &), add_training(Recipes &);
+    add_pooling(Recipes &), add_normalisation(Recipes &), add_indexed(Recipes &), add_control(Recipes &), add_loops(Recipes &), add_counted(Recipes &), add_mixing(Recipes &), add_recurrent(Recipes &), add_signal(Recipes &), add_training(Recipes &);
 
 void add_sampling(Recipes &), add_random(Recipes &), add_features(Recipes &), add_determinant(Recipes &);
 void add_quantised(Recipes &), add_fused(Recipes &), add_fused_attention(Recipes &);

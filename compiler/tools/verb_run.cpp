@@ -24,7 +24,7 @@ struct RunOptions {
 };
 
 // The outputs that are asked for: any value that has a name.
-void choose_outputs(Graph &g, const TensorArgs &tensors) {
+void choose_outputs(Graph &g, const TensorArgs &tensors, const std::vector<CountedOutput> &counted) {
   std::vector<NamedValue> all = g.outputs, shown;
   auto add = [&](const std::string &name, const char *option) {
     for (const NamedValue &o : shown)
@@ -45,12 +45,17 @@ void choose_outputs(Graph &g, const TensorArgs &tensors) {
     }
     shown.push_back({name, v});
   };
-  for (const std::string &name : tensors.shown()) add(name, "--outputs");
+  auto add_counted = [&](const std::string &name, const char *option) {
+    add(name, option);
+    for (const CountedOutput &c : counted)
+      if (c.output == name) add(c.count, option);
+  };
+  for (const std::string &name : tensors.shown()) add_counted(name, "--outputs");
   if (shown.empty()) shown = all;
   for (const std::string &name : tensors.written()) {
     bool state = false;
     for (const Update &u : g.updates) state |= name_of_input(u.state) == name;
-    if (!state) add(name, "--output");
+    if (!state) add_counted(name, "--output");
   }
   g.outputs = std::move(shown);
 }
@@ -129,13 +134,16 @@ void run(const RunOptions &o) {
   for (const auto &[name, t] : inputs) given.insert(name);
   Sequence sequence = steps ? split_steps(*m.graph, std::move(inputs)) : Sequence{std::move(inputs), {}, 1};
   for (NamedTensor &t : o.weights.values(*m.graph, m.weights, given)) sequence.fixed.emplace(t.name, std::move(t.tensor));
-  choose_outputs(*m.graph, o.tensors);
+  choose_outputs(*m.graph, o.tensors, m.counted);
   LastOnly last = [&](const std::string &name) {
     for (const Update &u : m.graph->updates)
       if (name_of_input(u.state) == name) return true;
     return false;
   };
-  o.tensors.write(o.interpret ? interpret(*m.graph, sequence, last) : run_compiled(*m.graph, sequence, last, o.code));
+  bool single = sequence.single(); // steps are stacked whole, beside their counts
+  std::vector<NamedTensor> results = o.interpret ? interpret(*m.graph, sequence, last) : run_compiled(*m.graph, sequence, last, o.code);
+  if (single) cut_to_counts(results, m.counted);
+  o.tensors.write(results);
 }
 
 } // namespace

@@ -25,9 +25,7 @@ std::vector<Tensor> run_unseen(const ModelMaker &m, const std::map<std::string, 
   for (const Node *n : imported.graph->reachable()) found += n->op == op;
   EXPECT_EQ(found, 1) << name(op);
   EXPECT_TRUE(imported.specialised.empty());
-  std::map<std::string, Tensor> all = inputs;
-  for (const NamedTensor &w : imported.weights) all.emplace(w.name, w.tensor);
-  return evaluate(*imported.graph, all);
+  return run(imported, inputs);
 }
 
 // x doubles while it is below a bound that the body captures, at most `n` times.

@@ -75,11 +75,18 @@ inline Tensor floats(std::vector<int64_t> dims, std::vector<float> v) {
 }
 inline Tensor integers(std::vector<int64_t> v) { return Tensor::of<int64_t>(DType::i64, {int64_t(v.size())}, std::span<const int64_t>(v)); }
 
-/// The outputs by the interpreter, weights included.
-inline std::vector<Tensor> run(const ModelMaker &m, std::map<std::string, Tensor> inputs) {
-  Imported imported = import_model(m.file(), {inputs, {}});
+/// The outputs by the interpreter, weights included, cut to their counts.
+inline std::vector<Tensor> run(const Imported &imported, std::map<std::string, Tensor> inputs) {
   for (const NamedTensor &w : imported.weights) inputs.emplace(w.name, w.tensor);
-  return evaluate(*imported.graph, inputs);
+  std::vector<Tensor> all = evaluate(*imported.graph, inputs), out;
+  std::vector<NamedTensor> named;
+  for (size_t i = 0; i < all.size(); ++i) named.push_back({imported.graph->outputs[i].name, all[i]});
+  cut_to_counts(named, imported.counted);
+  for (NamedTensor &t : named) out.push_back(std::move(t.tensor));
+  return out;
+}
+inline std::vector<Tensor> run(const ModelMaker &m, const std::map<std::string, Tensor> &inputs) {
+  return run(import_model(m.file(), {inputs, {}}), inputs);
 }
 inline void expect(const Tensor &t, std::vector<int64_t> dims, std::vector<double> values, double tolerance = 1e-6) {
   EXPECT_EQ(t.dims(), dims);
