@@ -3,6 +3,7 @@
 #include "compiler/onnx/roles.h"
 #include "ir/eval.h"
 #include <algorithm>
+#include <cmath>
 #include <fmt/format.h>
 
 namespace trellis::onnx {
@@ -10,6 +11,7 @@ namespace trellis::onnx {
 static constexpr int kDeepest = 64;             // of functions and subgraphs in each other
 static constexpr int64_t kMostSteps = 1 << 20;  // nodes, those of functions and bodies counted at every use
 static constexpr int64_t kMostKnown = 1 << 20;  // elements of one value that is evaluated at import
+static constexpr double kMostEvaluated = 1e7;  // nodes of loops, at every iteration
 static constexpr size_t kMostErrors = 200;
 
 const Entry *Scope::find(const std::string &name) const {
@@ -396,6 +398,17 @@ Entries Importer::inline_function(const FunctionProto &f, const NodeProto &node,
 
 // --- what is known ---
 
+// Nodes that evaluating it takes, those of bodies counted at every iteration.
+static double steps_of(const Node &n) {
+  double inside = 0, trips = 1;
+  for (const auto &body : n.bodies)
+    for (const Node *k : body->reachable()) inside += steps_of(*k);
+  bool counted = n.attrs.has(Attr::trips);
+  if (n.op == Op::loop) trips = counted ? double(n.attrs.i(Attr::trips)) : INFINITY; // it may never end
+  if (n.op == Op::scan) trips = double(counted ? n.attrs.i(Attr::trips) : n.operands[size_t(n.attrs.i_or(Attr::carries, 0))].shape()[0].value());
+  return 1 + (inside > 0 ? trips * inside : 0);
+}
+
 std::optional<Tensor> Importer::known(Value v) {
   std::vector<const Node *> order, stack{v.node};
   std::unordered_set<const Node *> seen{v.node};
@@ -408,6 +421,7 @@ std::optional<Tensor> Importer::known(Value v) {
     if (source && !weights_.contains(n) && !given_.contains(n)) return unknown_.insert(n), unknown_.insert(v.node), std::nullopt;
     for (const Type &t : n->types)
       if (t.size() > kMostKnown && n->op != Op::constant && !source) return std::nullopt;
+    if (steps_of(*n) > kMostEvaluated) return std::nullopt;
     order.push_back(n);
     for (Value o : n->operands)
       if (seen.insert(o.node).second) stack.push_back(o.node);

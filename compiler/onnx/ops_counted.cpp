@@ -22,6 +22,8 @@ Found find_set(Value flags, int64_t bound) {
 }
 
 void give(Step &s, int output, Value v, int axis, Value count) {
+  if (!s.importer.is_given(count))
+    if (std::optional<Tensor> n = s.importer.known(count)) return s.importer.give(output, {narrow(v, axis, 0, n->get_int(0))});
   Entry e{v};
   e.count = {axis, count};
   s.importer.give(output, std::move(e));
@@ -49,9 +51,7 @@ Values compressed(Step &s) {
   else x = reshape(x, {x.type().size()});
   s.require(keep.dtype() == DType::boolean && keep.rank() == 1, fmt::format("the condition is {}", keep.type().str()));
   int64_t n = keep.type().size(), whole = x.shape()[size_t(axis)];
-  if (n > whole) { // true entries behind the axis would be a mistake
-    s.require(false, "the condition is longer than the axis");
-  }
+  s.require(n <= whole, "the condition is longer than the axis");
   Found f = find_set(keep, n);
   return give(s, 0, gather(x, f.index, axis), int(axis), f.count), Values{};
 }

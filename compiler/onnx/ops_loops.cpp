@@ -101,7 +101,10 @@ struct Loop {
                 fmt::format("carried value {} is {} at first, but the body gives {}", k + 1, first[k].type().str(), next[k].type().str()));
     std::optional<Tensor> begins = s.importer.known(go), stays = s.importer.known(out[0].value);
     bool fixed = trips && begins && begins->get_int(0) && stays && stays->get_int(0);
-    if (!fixed) return as_loop(arguments, first, out[0].value, next, rows);
+    if (!trips && !limit && stays && stays->get_int(0)) s.fail("the loop never ends");
+    // A scan takes a tensor of the iterations' numbers.
+    constexpr int64_t kMany = 1 << 20;
+    if (!fixed || (rows.empty() && *trips > kMany)) return as_loop(arguments, first, out[0].value, next, rows);
     Values results = as_scan(arguments, first, next, rows);
     for (size_t k = 0; k < results.size(); ++k) give(k, {results[k]});
   }
@@ -161,13 +164,7 @@ private:
 Values loop(Step &s) {
   Loop l{s, body_of(s), {}, {}, {}, {}};
   s.require(l.body.input_size() >= 2 && l.body.output_size() >= 1, "the body takes an iteration's number and a condition, and gives a condition");
-  Value number;
-  if (s.has(0)) {
-    Value m = scalar_of(s, s.in(0), DType::i64, "the number of iterations");
-    if (std::optional<Tensor> t = s.importer.known(m)) l.trips = std::max<int64_t>(t->get_int(0), 0);
-    else l.limit = m;
-    number = m;
-  }
+  Value number = s.has(0) ? scalar_of(s, s.in(0), DType::i64, "the number of iterations") : Value{};
   l.go = s.has(1) ? scalar_of(s, s.in(1), DType::boolean, "the condition") : s.g.constant(Tensor::scalar_int(DType::boolean, 1));
   for (int i = 2; i < s.node.input_size(); ++i) l.carried.push_back(s.has(i) ? Entry{s.in(i)} : *s.importer.entry(s.node.input(i)));
   int carried = int(l.carried.size());
@@ -176,13 +173,17 @@ Values loop(Step &s) {
   l.scans = size_t(l.body.output_size() - 1 - carried);
   bool sequences = false;
   for (const Entry &e : l.carried) sequences |= !e.value;
-  bool unroll_first = sequences || l.trips.value_or(INT64_MAX) <= kShort;
   // A given input need not be built in where nothing but the number of iterations depends on it.
-  if (l.trips && !l.scans && !sequences && s.importer.is_given(number)) {
-    Loop general = l;
-    general.trips = {}, general.limit = number;
-    if (s.importer.attempt([&] { general.roll(); }).empty()) return {};
+  if (number && !l.scans && !sequences && s.importer.is_given(number)) {
+    l.limit = number;
+    if (s.importer.attempt([&] { l.roll(); }).empty()) return {};
+    l.limit = {};
   }
+  if (number) {
+    if (std::optional<Tensor> t = s.importer.known(number)) l.trips = std::max<int64_t>(t->get_int(0), 0);
+    else l.limit = number;
+  }
+  bool unroll_first = sequences || l.trips.value_or(INT64_MAX) <= kShort;
   std::vector<Diagnostic> why;
   for (bool unrolled : {unroll_first, !unroll_first}) {
     std::vector<Diagnostic> report = s.importer.attempt([&] { unrolled ? l.unroll() : l.roll(); });

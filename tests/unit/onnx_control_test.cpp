@@ -69,6 +69,45 @@ TEST(OnnxControl, RowsOfALoopAreStacked) {
   expect(run(m, in)[0], {0, 2}, {});
 }
 
+// As many rows as there may be, and how many there are.
+TEST(OnnxControl, RowsOfALoopThatMayEndEarlyAreCounted) {
+  ModelMaker m;
+  m.input("x", {2}), m.input("bound", {});
+  TensorProto *most = m.ints("most", {10});
+  most->clear_dims();
+  NodeProto *loop = m.node("Loop", {"most", "", "x"}, {"y", "rows"});
+  Body b(loop);
+  b.in("i"), b.in("c"), b.in("v");
+  b.node("Add", {"v", "v"}, {"w"});
+  set_int(b.node("ReduceMax", {"w"}, {"top"}), "keepdims", 0);
+  b.node("Less", {"top", "bound"}, {"d"}), b.node("Neg", {"w"}, {"n"});
+  b.out("d"), b.out("w"), b.out("n");
+  m.output("rows"), m.output("y");
+  for (float bound : {20.0f, 1.0f}) {
+    std::vector<Tensor> y = run_unseen(m, {{"x", floats({2}, {1, 3})}, {"bound", floats({}, {bound})}}, Op::loop);
+    if (bound > 1) expect(y[0], {3, 2}, {-2, -6, -4, -12, -8, -24}), expect(y[1], {2}, {8, 24});
+    else expect(y[0], {1, 2}, {-2, -6}), expect(y[1], {2}, {2, 6});
+  }
+}
+
+// Loops that would hold up the import, or never end.
+TEST(OnnxControl, EndlessLoopsDoNotRunAtImport) {
+  ModelMaker m;
+  m.input("x", {1});
+  m.floats("bound", {}, {1e30f});
+  Body b(m.node("Loop", {"", "", "x"}, {"y"}));
+  b.in("i"), b.in("c"), b.in("v");
+  b.node("Identity", {"v"}, {"w"});
+  set_int(b.node("ReduceMax", {"w"}, {"top"}), "keepdims", 0);
+  b.node("Less", {"top", "bound"}, {"d"});
+  b.out("d"), b.out("w");
+  m.node("NonZero", {"y"}, {"z"}), m.node("ConstantOfShape", {"z"}, {"s"});
+  m.output("s");
+  EXPECT_NE(refusal_of(m, {{{"x", floats({1}, {0})}}, {}}).find("(ConstantOfShape): error: "), std::string::npos);
+  b.g->mutable_output(0)->set_name("c");
+  EXPECT_NE(refusal_of(m).find("(Loop): error: the loop never ends"), std::string::npos) << refusal_of(m);
+}
+
 // sum over i < 6 of i * w, where w is outside; and each partial sum.
 TEST(OnnxControl, ALoopOfAKnownCountIsAScan) {
   ModelMaker m;

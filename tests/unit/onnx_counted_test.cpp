@@ -122,6 +122,19 @@ TEST(OnnxCounted, OthersBuildItInOrRefuse) {
   expect(run(imported, {{"x", floats({4}, {0, 1, 0, 1})}, {"w", floats({2, 3}, {1, 2, 3, 4, 5, 6})}})[0], {1, 3}, {13, 17, 21});
 }
 
+// A number that no input decides is the shape.
+TEST(OnnxCounted, KnownNumbersAreShapes) {
+  ModelMaker m;
+  m.input("x", {4}), m.floats("mask", {4}, {0, 1, 1, 0});
+  attribute(m.node("Cast", {"mask"}, {"c"}), "to")->set_i(TensorProto::BOOL);
+  m.node("NonZero", {"mask"}, {"i"}), m.node("Compress", {"x", "c"}, {"y"});
+  m.output("i"), m.output("y");
+  Imported imported = import_model(m.file());
+  EXPECT_TRUE(imported.counted.empty());
+  std::vector<Tensor> y = run(imported, {{"x", floats({4}, {5, 6, 7, 8})}});
+  expect(y[0], {1, 2}, {1, 2}), expect(y[1], {2}, {6, 7});
+}
+
 // Equal shapes, other counts: added element by element they would be wrong.
 TEST(OnnxCounted, DifferentCountsDoNotMix) {
   ModelMaker m;
