@@ -45,6 +45,15 @@ struct Interface {
 };
 Interface interface_of(const File &file);
 
+/// An operator that import reads: from each version in `since` on in a way of its own.
+struct ReadableOperator {
+  std::string domain, name; ///< "ai.onnx" is the standard's
+  std::vector<int> since;
+  std::string op; ///< the op of the table that it is, where it is just that
+};
+/// All of them, by domain and name.
+std::vector<ReadableOperator> readable_operators();
+
 /// Inputs, outputs, operator sets, operators with counts, parameters: a line each.
 std::string describe(const File &file);
 

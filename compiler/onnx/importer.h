@@ -34,6 +34,11 @@ public:
   std::optional<Tensor> known(Value v);
   /// Whether `known` needs an input that is given.
   bool is_given(Value v) const;
+  /// The tensor under a name in the scope of the node at hand; null: there is none.
+  Value named(const std::string &name) const {
+    const Entry *e = scope_->find(name);
+    return e ? e->value : Value{};
+  }
   /// The results of a subgraph in the scope of the node at hand; `arguments` are of its inputs.
   Entries run_body(const GraphProto &body, const Entries &arguments);
   /// The same with tensors alone.

@@ -109,13 +109,34 @@ Recipe Recipes::find(std::string_view domain, std::string_view name, int version
 }
 bool Recipes::knows(std::string_view domain, std::string_view name) const { return by_name_.contains(key(domain, name)); }
 
+std::vector<ReadableOperator> readable_operators() {
+  std::map<std::pair<std::string, std::string>, ReadableOperator> found;
+  for (const auto &[called, versions] : Recipes::all().by_name()) {
+    size_t colon = called.find(':');
+    std::string domain = colon ? called.substr(0, colon) : "ai.onnx", name = called.substr(colon + 1);
+    ReadableOperator &o = found[{domain, name}];
+    o = {domain, name, {}, ""};
+    for (const auto &[since, recipe] : versions) o.since.push_back(since);
+  }
+  for (int k = 0; k < kOpCount; ++k) {
+    const OpInfo &row = info(Op(k));
+    if (row.onnx.empty() || aliased(row.onnx) != Op(k)) continue;
+    auto [it, fresh] = found.try_emplace({"ai.onnx", std::string(row.onnx)});
+    if (fresh) it->second = {"ai.onnx", std::string(row.onnx), {1}, std::string(row.name)};
+  }
+  std::vector<ReadableOperator> out;
+  for (auto &[key, o] : found) out.push_back(std::move(o));
+  return out;
+}
+
 const Recipes &Recipes::all() {
   static const Recipes recipes = [] {
     Recipes r;
     for (auto add : {add_elementwise, add_movement, add_shape, add_reduction, add_contraction, add_pooling, add_normalisation, add_indexed,
                      add_control, add_loops, add_counted, add_mixing, add_recurrent, add_signal, add_training})
       add(r);
-    for (auto add : {add_sampling, add_random, add_features, add_determinant, add_quantised, add_fused, add_fused_attention}) add(r);
+    for (auto add : {add_sampling, add_random, add_features, add_determinant, add_quantised, add_fused, add_fused_attention, add_classic, add_trees,
+                     add_vectors, add_retired}) add(r);
     return r;
   }();
   return recipes;

@@ -96,6 +96,8 @@ public:
   /// Any version has one.
   bool knows(std::string_view domain, std::string_view name) const;
   static const Recipes &all();
+  /// "domain:name" with its versions; the standard's domain is empty.
+  const std::map<std::string, std::map<int, Recipe>, std::less<>> &by_name() const { return by_name_; }
 
 private:
   std::map<std::string, std::map<int, Recipe>, std::less<>> by_name_; // "domain:name"
@@ -106,7 +108,8 @@ void add_elementwise(Recipes &), add_movement(Recipes &), add_shape(Recipes &), 
     add_pooling(Recipes &), add_normalisation(Recipes &), add_indexed(Recipes &), add_control(Recipes &), add_loops(Recipes &), add_counted(Recipes &), add_mixing(Recipes &), add_recurrent(Recipes &), add_signal(Recipes &), add_training(Recipes &);
 
 void add_sampling(Recipes &), add_random(Recipes &), add_features(Recipes &), add_determinant(Recipes &);
-void add_quantised(Recipes &), add_fused(Recipes &), add_fused_attention(Recipes &);
+void add_quantised(Recipes &), add_fused(Recipes &), add_fused_attention(Recipes &), add_classic(Recipes &), add_trees(Recipes &),
+    add_vectors(Recipes &), add_retired(Recipes &);
 
 /// The op whose table row has this ONNX name and takes operands one for one: elementwise, and composites of such.
 std::optional<Op> aliased(std::string_view name);

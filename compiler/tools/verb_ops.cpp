@@ -1,8 +1,11 @@
-// trellis ops: the op table, for people.
+// trellis ops: the op table, and the ONNX operators that import reads, for people.
+#include "compiler/onnx/import.h"
 #include "compiler/tools/verbs.h"
 #include "ir/graph.h"
 #include "ir/nearest.h"
+#include <algorithm>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <memory>
 
 namespace trellis {
@@ -63,17 +66,40 @@ static std::string list() {
   return out;
 }
 
+// A block a domain: operator, versions of its operator set from which each way of reading it holds, the op that it is.
+static std::string onnx_list(const std::vector<std::string> &names) {
+  std::string out, domain;
+  std::vector<onnx::ReadableOperator> all = onnx::readable_operators();
+  std::vector<std::string_view> known;
+  for (const onnx::ReadableOperator &o : all) known.push_back(o.name);
+  for (const std::string &n : names)
+    if (std::find(known.begin(), known.end(), n) == known.end())
+      throw CompileError(fmt::format("no ONNX operator '{}' is read{}", n, did_you_mean(n, known)));
+  for (const onnx::ReadableOperator &o : all) {
+    if (!names.empty() && std::find(names.begin(), names.end(), o.name) == names.end()) continue;
+    if (o.domain != domain) {
+      auto count = std::count_if(all.begin(), all.end(), [&](const auto &x) { return x.domain == o.domain; });
+      out += fmt::format("{}{}{}\n", out.empty() ? "" : "\n", domain = o.domain, names.empty() ? fmt::format(" ({})", count) : "");
+    }
+    std::string since = fmt::format("{}", fmt::join(o.since, ", "));
+    out += o.op.empty() ? fmt::format("  {:<32} {}\n", o.name, since) : fmt::format("  {:<32} {:<10} {}\n", o.name, since, o.op);
+  }
+  return out;
+}
+
 void add_ops(Driver &d) {
   struct Options {
-    bool markdown = false;
+    bool markdown = false, onnx = false;
     std::vector<std::string> names;
   };
   auto o = std::make_shared<Options>();
   CLI::App *app = d.app.add_subcommand("ops", "List the ops, or tell all about some");
   app->add_flag("--markdown", o->markdown, "the whole table as Markdown");
+  app->add_flag("--onnx", o->onnx, "the ONNX operators that import reads, by domain, with the versions from which each holds");
   app->add_option("OP", o->names, "ops to tell about");
   app->callback([&d, o] {
     d.chosen = [o] {
+      if (o->onnx) return write_out(onnx_list(o->names));
       if (o->names.empty()) return write_out(o->markdown ? markdown() : list());
       std::vector<std::string_view> all;
       for (int i = 0; i < kOpCount; ++i) all.push_back(name(Op(i)));
