@@ -145,21 +145,6 @@ static Values bit_shift(Step &s) { return {s.s("direction", "") == "LEFT" ? shl(
 static Values logical_not(Step &s) { return {bit_not(s.in(0))}; }
 static Values identity(Step &s) { return {s.in(0)}; }
 
-static Values dropout_of(Step &s) {
-  Value x = s.in(0);
-  bool training = s.version >= 12 ? s.has(2) && s.known_real(2) != 0 : s.version < 7 && s.i("is_test", 0) == 0 && s.f("ratio", 0.5) != 0;
-  bool asked = training || s.importer.trainable();
-  double ratio = s.version >= 12 ? (s.has(1) && asked ? s.known_real(1) : 0.5) : s.f("ratio", 0.5);
-  if (s.importer.trainable()) {
-    s.require(ratio >= 0 && ratio < 1, fmt::format("a ratio of {} is out of range", ratio));
-    if (ratio > 0) x = s.importer.drop_out(x, ratio);
-    training = false;
-  }
-  // Inference drops nothing; old opsets' training mode is that of exporters who meant inference, too.
-  s.require(!training || s.version < 12 || ratio == 0, "training mode draws random numbers, which is not supported");
-  return {x, s.g.splat({s.version >= 10 ? DType::boolean : x.dtype(), x.shape()}, 1)};
-}
-
 // Experimental operators of opset 1 to 9, which Core ML's exporter wrote.
 static Values affine(Step &s) { return {s.in(0) * s.f("alpha", 1) + s.f("beta", 0)}; }
 static Values image_scaler(Step &s) {
@@ -181,7 +166,7 @@ void add_elementwise(Recipes &r) {
   r.on("Selu", 1, selu), r.on("Celu", 12, celu), r.on("ThresholdedRelu", 1, thresholded_relu), r.on("Shrink", 9, shrink);
   r.on("Mish", 18, mish), r.on("Softsign", 1, softsign), r.on("Swish", 24, swish), r.on("SwiGLU", 28, swiglu), r.on("PRelu", 1, prelu);
   r.on("IsInf", 10, is_infinite), r.on("Cast", 1, cast_to), r.on("CastLike", 15, cast_like), r.on("BitCast", 1, bit_cast);
-  r.on("BitShift", 11, bit_shift), r.on("Not", 1, logical_not), r.on("Identity", 1, identity), r.on("Dropout", 1, dropout_of);
+  r.on("BitShift", 11, bit_shift), r.on("Not", 1, logical_not), r.on("Identity", 1, identity);
   r.on("Affine", 1, affine), r.on("ImageScaler", 1, image_scaler);
 }
 

@@ -1,6 +1,6 @@
 // Random numbers. Each node has a stream of its own of the counter-based generator (ir/ops/random.cpp), numbered by its place
 // in the graph, and the seed is the bits of its attribute 'seed' (without one 0): every run gives the same numbers.
-#include "compiler/onnx/recipe.h"
+#include "compiler/onnx/importer.h"
 #include <bit>
 #include <fmt/format.h>
 
@@ -8,7 +8,8 @@ namespace trellis::onnx {
 
 static Value drawn(Step &s, Op op, DType t, const Shape &shape) {
   s.require(is_float(t), fmt::format("random numbers of {} are not supported", name(t)));
-  auto seed = s.attr("seed") ? int64_t(std::bit_cast<uint32_t>(float(s.f("seed", 0)))) : 0;
+  const AttributeProto *a = s.attr("seed"); // an integer for Dropout
+  int64_t seed = !a ? 0 : a->i() ? a->i() : int64_t(std::bit_cast<uint32_t>(a->f()));
   return random(op, s.g.constant(Tensor::scalar_int(DType::i64, seed)), {t, shape}, int64_t(s.g.node_count()));
 }
 
@@ -45,9 +46,24 @@ static Values multinomial(Step &s) {
   return {min(reduce_over(cast(passed, t), "sum", {2}), double(classes.value() - 1))};
 }
 
+// Models that are read to be trained draw at every step; else inference drops nothing, and training mode draws once for all.
+static Values dropout_of(Step &s) {
+  Value x = s.in(0);
+  bool modern = s.version >= 12, trainable = s.importer.trainable();
+  // Training mode of older opsets is that of exporters who meant inference, too.
+  bool training = modern && s.has(2) && s.known_real(2) != 0;
+  double ratio = !modern ? s.f("ratio", 0.5) : s.has(1) && (training || trainable) ? s.known_real(1) : 0.5;
+  s.require(!(training || trainable) || (ratio >= 0 && ratio < 1), fmt::format("a ratio of {} is out of range", ratio));
+  Value all = s.g.splat({s.version >= 10 ? DType::boolean : x.dtype(), x.shape()}, 1);
+  if (trainable) return {ratio > 0 ? s.importer.drop_out(x, ratio) : x, all};
+  if (!training || ratio == 0) return {x, all};
+  Value keep = le(ratio, drawn(s, Op::random_uniform, DType::f32, x.shape()));
+  return {select(keep, x * (1 / (1 - ratio)), 0), keep};
+}
+
 void add_random(Recipes &r) {
   r.on({"RandomUniform", "RandomNormal", "RandomUniformLike", "RandomNormalLike"}, 1, random_tensor);
-  r.on("Bernoulli", 15, bernoulli), r.on("Multinomial", 7, multinomial);
+  r.on("Dropout", 1, dropout_of), r.on("Bernoulli", 15, bernoulli), r.on("Multinomial", 7, multinomial);
 }
 
 } // namespace trellis::onnx

@@ -183,4 +183,21 @@ TEST(OnnxSampling, RandomNodesHaveStreamsOfTheirOwn) {
   expect(y[4], {1, 5}, {1, 1, 1, 1, 1});
 }
 
+TEST(OnnxSampling, DropoutOfTrainingDropsAndScales) {
+  ModelMaker m(13);
+  m.input("x", {1000});
+  m.floats("ratio", {}, {0.75f});
+  TensorProto *on = m.graph->add_initializer();
+  on->set_name("on"), on->set_data_type(TensorProto::BOOL), on->add_int32_data(1);
+  set_int(m.node("Dropout", {"x", "ratio", "on"}, {"y", "kept"}), "seed", 7);
+  m.output("y"), m.output("kept");
+  std::vector<Tensor> y = run(m, {{"x", floats({1000}, std::vector<float>(1000, 3))}});
+  int64_t kept = 0;
+  for (int64_t i = 0; i < 1000; ++i) {
+    kept += y[1].get_int(i);
+    ASSERT_EQ(y[0].get(i), y[1].get_int(i) ? 12 : 0);
+  }
+  EXPECT_NEAR(double(kept), 250, 70); // five deviations
+}
+
 } // namespace trellis::onnx
