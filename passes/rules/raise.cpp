@@ -112,7 +112,34 @@ Value to_logsumexp(const Match &m) {
   return m.graph().make(Op::logsumexp, {m[x]}, {{Attr::axes, axes_of(m[first])}, {Attr::keep, true}});
 }
 
+// --- hard sigmoid and swish ---
+
+Value hard_sigmoid(const Match &m, double slope) {
+  Attrs a;
+  if (!is_near(Tensor::scalar(DType::f32, slope), 1.0 / 6)) a.set(Attr::alpha, slope);
+  return m.graph().make(Op::hard_sigmoid, {m[x]}, std::move(a));
+}
+Value sloped(const Match &m) { return hard_sigmoid(m, *splat_number(m[c])); }
+Value sixth(const Match &m) { return hard_sigmoid(m, 1.0 / 6); }
+Value to_hard_swish(const Match &m) {
+  bool usual = !m[first] || !m[first].node->attrs.get_or<double>(Attr::alpha, 0);
+  return usual ? m.graph().make(Op::hard_swish, {m[x]}) : Value{};
+}
+
 // --- attention ---
+
+// Factors that stand on the queries or keys, through their transposition, taken off.
+Value unscaled(Value v, double &scale) {
+  static const Pattern product = x * c, quotient = x / c;
+  if (v.node->op == Op::permute) {
+    Value inner = unscaled(v.node->operands[0], scale);
+    return inner.is(v.node->operands[0]) ? v : permute(inner, v.node->attrs.ints(Attr::perm));
+  }
+  Match m;
+  if (match(product, v, m)) return scale *= *splat_number(m[c]), m[x];
+  if (match(quotient, v, m)) return scale /= *splat_number(m[c]), m[x];
+  return v;
+}
 
 // Visible where i >= j: a constant with one row a query, of any leading extents of 1.
 bool is_causal(Value mask) {
@@ -167,7 +194,7 @@ Value to_attention(const Match &m) {
         return {};
     }
   }
-  Value q = s[x], k = transpose(s[y]);
+  Value q = unscaled(s[x], scale), k = transpose(unscaled(s[y], scale));
   Attrs a;
   a.set(Attr::scale, scale);
   Values operands{q, k, m[y]};
@@ -241,6 +268,7 @@ const RuleSet &raise_rules() {
         // 1 / (1 + e^-x)
         {"sigmoid", 1 / (p::exp(x) + 1), p::sigmoid(-x), inexact, floats},
         {"silu", x * p::sigmoid(x), p::silu(x), inexact, floats},
+        {"silu-div", x / (p::exp(-x) + 1), p::silu(x), inexact, floats},
         // log(1 + e^x)
         {"softplus", p::log(p::exp(x) + 1), p::softplus(x), inexact, floats},
         {"softplus-log1p", p::log1p(p::exp(x)), p::softplus(x), inexact, floats},
@@ -282,6 +310,12 @@ const RuleSet &raise_rules() {
         {"log-softmax-lse", x + p::expand(-p::logsumexp(x).as(first)), to_log_softmax, inexact, floats});
 
     r.push_back({"attention", p::dot(p::softmax(x).as(first), y), to_attention, inexact, floats});
+
+    // c x + 1/2 between 0 and 1, or (x + 3) between 0 and 6, over 6; times x the swish
+    const Pattern line = x * c + 0.5, six = p::min(p::relu(x + 3), 6), sixth_of = near<1.0 / 6>();
+    add(r, "hard-sigmoid", {p::min(p::relu(line), 1), p::relu(p::min(line, 1))}, sloped);
+    add(r, "hard-sigmoid-six", {six / 6, six * sixth_of}, sixth);
+    add(r, "hard-swish", {x * p::hard_sigmoid(x).as(first), (x * six) / 6, (x * six) * sixth_of}, to_hard_swish);
 
     const Pattern product = p::conv(x, w).as(first);
     r.push_back(

@@ -49,6 +49,47 @@ const Case kCases[] = {
   %y = mul %s, %x
   return %y
 })"},
+    {"silu_div", "silu", R"(graph @t(%x: f64[5]) {
+  %n = neg %x
+  %e = exp %n
+  %d = add %e, 1.0
+  %y = div %x, %d
+  return %y
+})"},
+    {"hard_sigmoid", "hard_sigmoid", R"(graph @t(%x: f64[5]) {
+  %a = mul %x, 0.2
+  %b = add %a, 0.5
+  %c = min %b, 1.0
+  %y = max %c, 0.0
+  return %y
+})"},
+    {"hard_sigmoid_clipped", "hard_sigmoid", R"(graph @t(%x: f64[5]) {
+  %a = add %x, 3.0
+  %b = clamp %a, 0.0, 6.0
+  %y = div %b, 6.0
+  return %y
+})"},
+    {"hard_swish", "hard_swish", R"(graph @t(%x: f64[5]) {
+  %a = mul %x, 0.16666667
+  %b = add %a, 0.5
+  %c = clamp %b, 0.0, 1.0
+  %y = mul %c, %x
+  return %y
+})"},
+    {"hard_swish_div", "hard_swish", R"(graph @t(%x: f64[5]) {
+  %a = add %x, 3.0
+  %b = clamp %a, 0.0, 6.0
+  %c = mul %x, %b
+  %y = div %c, 6.0
+  return %y
+})"},
+    {"hard_swish_mul", "hard_swish", R"(graph @t(%x: f32[5]) {
+  %a = add %x, 3.0
+  %b = clamp %a, 0.0, 6.0
+  %c = mul %x, %b
+  %y = mul %c, 0.16666667
+  return %y
+})"},
     {"softplus", "softplus", R"(graph @t(%x: f64[5]) {
   %e = exp %x
   %s = add %e, 1.0
@@ -181,6 +222,15 @@ const Case kCases[] = {
   %s = dot %q, %kt
   %c = mul %s, 0.35355339059327373
   %p = softmax %c
+  %y = dot %p, %v
+  return %y
+})"},
+    {"attention_scaled_operands", "attention", R"(graph @t(%q: f64[2, 4, 8], %k: f64[2, 5, 8], %v: f64[2, 5, 6]) {
+  %a = mul %q, 0.5
+  %b = div %k, 1.5
+  %kt = permute %b, perm=[0, 2, 1]
+  %s = dot %a, %kt
+  %p = softmax %s
   %y = dot %p, %v
   return %y
 })"},
