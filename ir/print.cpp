@@ -190,14 +190,22 @@ private:
         taken.insert(v.node->attrs.word(Attr::name));
         b.add(v, v.node->attrs.word(Attr::name), false);
       }
+    std::unordered_set<std::string> named = taken; // numbers that stand as names are left out of the count
+    for (const Node *n : all)
+      if (needed.count(n))
+        for (uint32_t i = 0; i < n->types.size(); ++i) named.emplace(b.g.name_of(n->result(i)));
     size_t count = 0;
+    auto number = [&] {
+      while (named.contains(std::to_string(count))) ++count;
+      return std::to_string(count++);
+    };
     for (const Node *n : all) {
       if (n->op == Op::input || !needed.count(n)) continue;
       b.nodes.push_back(n);
       for (uint32_t i = 0; i < n->types.size(); ++i) {
         std::string own(b.g.name_of(n->result(i)));
         bool numbered = own.empty() || !taken.insert(own).second;
-        b.add(n->result(i), numbered ? std::to_string(count++) : own, numbered);
+        b.add(n->result(i), numbered ? number() : own, numbered);
       }
     }
   }

@@ -72,6 +72,18 @@ TEST(Print, QuotesOddNames) {
   EXPECT_EQ(again->inputs()[0].shape()[0].str(), "batch size");
 }
 
+// ONNX files name values by numbers: those that are counted for the others differ.
+TEST(Print, NumbersThatAreNamesAreNotCounted) {
+  Graph g;
+  Value a = exp(g.input("0", {DType::f32, {2}})), b = sin(a), c = cos(b);
+  g.set_name(c, "1");
+  g.outputs = {{"y", c}};
+  expect_round_trip(g);
+  std::string text = print(g);
+  EXPECT_NE(text.find("%2 = exp %\"0\""), std::string::npos) << text;
+  EXPECT_NE(text.find("%3 = sin %2"), std::string::npos) << text;
+}
+
 TEST(Print, LargeConstantsGoToTheDataFile) {
   Graph g("t");
   Value c = g.constant(Tensor(DType::f32, {17}));
