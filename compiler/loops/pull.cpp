@@ -1,6 +1,7 @@
 #include "compiler/loops/pull.h"
 #include <algorithm>
 #include <fmt/format.h>
+#include <unordered_set>
 
 namespace trellis {
 
@@ -41,8 +42,10 @@ std::vector<Index> Pull::result_index(Value r, const std::vector<Index> &index) 
   Value from = group_.anchor ? group_.anchor->result() : group_.results[0];
   // The bijective movement between the anchor and r, found from r downwards.
   std::vector<const Node *> path;
+  std::unordered_set<const Node *> seen; // in vain: the first way that leads there is taken
   std::function<bool(Value)> walk = [&](Value v) {
     if (v.is(from)) return true;
+    if (!seen.insert(v.node).second) return false;
     bool pass = v.node->info().kind == OpKind::elementwise || is_bijective(*v.node);
     if (!pass) return false;
     for (Value o : v.node->operands)

@@ -99,5 +99,18 @@ std::vector<Op> pointwise_rows() {
 
 INSTANTIATE_TEST_SUITE_P(Table, Pointwise, testing::ValuesIn(pointwise_rows()), [](const auto &p) { return std::string(name(p.param)); });
 
+// Values with two users each, one after another: no walk may take every way through them.
+TEST(CompiledDiamonds, OneBehindAnother) {
+  Graph g;
+  Value x = g.input("x", {DType::f32, {9}}), first = exp(x), v = x;
+  for (int k = 0; k < 60; ++k) v = sin(v) + cos(v);
+  g.outputs = {{"a", first}, {"b", v}};
+  Tensor in(DType::f32, {9});
+  for (int64_t i = 0; i < 9; ++i) in.set(i, double(i) / 4 - 1);
+  std::vector<Tensor> inputs{in}, want = evaluate(g, inputs), got = Session(compile(g)).run(inputs);
+  for (size_t k = 0; k < 2; ++k)
+    for (int64_t i = 0; i < 9; ++i) EXPECT_NEAR(got[k].get(i), want[k].get(i), 1e-4 * std::abs(want[k].get(i)));
+}
+
 } // namespace
 } // namespace trellis
