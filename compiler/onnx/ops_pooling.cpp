@@ -156,7 +156,7 @@ static Taps taps_of(Step &s, const ResizeAxis &a, const std::string &mode, const
   Taps t;
   double coefficient = s.f("cubic_coeff_a", -0.75);
   bool exclude = s.i("exclude_outside", 0) != 0;
-  std::string nearest = s.s("nearest_mode", s.version < 11 ? "floor" : "round_prefer_floor");
+  std::string nearest = s.s("nearest_mode", s.version >= 11 ? "round_prefer_floor" : a.scale < 1 ? "ceil" : "floor");
   double shrink = antialias && a.scale < 1 ? 1 / a.scale : 1; // the filter widens with the step
   int64_t reach = mode == "nearest" ? 1 : int64_t(std::ceil((mode == "cubic" ? 2 : 1) * shrink)) * 2;
   t.index.assign(size_t(reach), Ints(size_t(a.out))), t.weight.assign(size_t(reach), std::vector<double>(size_t(a.out)));

@@ -224,4 +224,14 @@ TEST(OnnxOps, SwiGluMultipliesByTheGate) {
   expect(run(m, {{"a", floats({2}, {0, 2})}, {"b", floats({2}, {5, 3})}})[0], {2}, {0, 6 / (1 + std::exp(-2.0))});
 }
 
+TEST(OnnxOps, ResizeOf10ShrinksToTheNextElement) {
+  ModelMaker m(10);
+  m.input("x", {1, 1, 5});
+  m.floats("scales", {3}, {1, 1, 0.6f});
+  m.node("Resize", {"x", "scales"}, {"y"});
+  m.output("y");
+  // Places 0, 1.67 and 3.33: the version has no attribute for it.
+  expect(run(m, {{"x", floats({1, 1, 5}, {0, 1, 2, 3, 4})}})[0], {1, 1, 3}, {0, 2, 4});
+}
+
 } // namespace trellis::onnx
