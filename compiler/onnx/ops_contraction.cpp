@@ -143,10 +143,16 @@ static Values qlinear_matmul(Step &s) {
   return {quantised(s, y, s.in(6), s.in(7), -1, s.in(7).dtype())};
 }
 static Values qlinear_conv(Step &s) {
-  Value x = centred(s, s.in(0), s.in(2), 1), w = centred(s, s.in(3), s.in(5), 0);
-  Value y = cast(convolve(s, x, w, s.opt(8)), DType::f32);
+  Value x = s.in(0);
+  bool last = s.i("channels_last", 0) != 0 && x.rank() >= 3; // of com.microsoft
+  Ints first{0, x.rank() - 1}, back{0};
+  for (int k = 1; k + 1 < x.rank(); ++k) first.push_back(k), back.push_back(k + 1);
+  back.push_back(1);
+  x = centred(s, last ? permute(x, first) : x, s.in(2), 1);
+  Value y = cast(convolve(s, x, centred(s, s.in(3), s.in(5), 0), s.opt(8)), DType::f32);
   y = y * cast(along(s, s.in(1), y, 1), DType::f32) * cast(along(s, s.in(4), y, 1), DType::f32);
-  return {quantised(s, y, s.in(6), s.in(7), 1, s.in(7).dtype())};
+  y = quantised(s, y, s.in(6), s.in(7), 1, s.in(7).dtype());
+  return {last ? permute(y, back) : y};
 }
 
 // Blocks of `block_size` along the axis share a scale.

@@ -75,6 +75,17 @@ TEST(OnnxMicrosoft, QuantisedPoolsAndJoins) {
   expect(c.scale(0.5f).zero(10).bytes({1}, {4}).scale(2).zero(1).bytes({2}, {5, 6}).scale(1).zero(5).run(), {3}, {22, 10, 12});
 }
 
+TEST(OnnxMicrosoft, ConvolutionsTakeChannelsLast) {
+  for (bool last : {false, true}) {
+    Quantised q("QLinearConv");
+    set_int(q.n, "channels_last", last);
+    // Two channels at two positions, with weights 1 and 10; over 2, plus 3.
+    q.bytes({1, 2, 2}, last ? std::vector<int>{11, 12, 13, 14} : std::vector<int>{11, 13, 12, 14}).scale(1).zero(10);
+    q.bytes({1, 2, 1}, {1, 10}).scale(1).zero(0).scale(2).zero(3);
+    expect(q.run(), {1, last ? 2 : 1, last ? 1 : 2}, {10 + 3, 22 + 3}); // 21 / 2 is rounded to even
+  }
+}
+
 TEST(OnnxMicrosoft, QuantisedProducts) {
   Quantised g("QGemm");
   set_int(g.n, "transB", 1);
