@@ -1,5 +1,4 @@
 // Elementwise operators beyond those that the op table names: activations, variadic ones, casts.
-#include "compiler/onnx/importer.h"
 #include "compiler/onnx/recipe.h"
 #include <cmath>
 #include <fmt/format.h>

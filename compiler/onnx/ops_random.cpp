@@ -17,9 +17,14 @@ static Value drawn(Step &s, Op op, DType t, const Shape &shape) {
 static Values random_tensor(Step &s) {
   const std::string &op = s.node.op_type();
   bool normal = op.starts_with("RandomNormal"), like = op.ends_with("Like");
-  Shape shape = like ? s.in(0).shape() : shape_of(s.ints("shape"));
-  for (const Dim &d : shape) s.require(d.value() >= 0, "a dim is negative");
   s.require(like || s.attr("shape"), "attribute 'shape' is missing");
+  int64_t count = 1;
+  for (int64_t d : s.ints("shape")) {
+    s.require(d >= 0 && d < int64_t(1) << 31, "a dim is negative, or too large");
+    count *= d;
+    s.require(count < int64_t(1) << 40, "the shape is too large");
+  }
+  Shape shape = like ? s.in(0).shape() : shape_of(s.ints("shape"));
   DType t = s.attr("dtype") ? s.dtype(s.i("dtype", 1)) : like ? s.in(0).dtype() : DType::f32;
   if (normal) return {drawn(s, Op::random_normal, t, shape) * s.f("scale", 1) + s.f("mean", 0)};
   double low = s.f("low", 0), high = s.f("high", 1);

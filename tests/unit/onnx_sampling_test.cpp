@@ -200,4 +200,13 @@ TEST(OnnxSampling, DropoutOfTrainingDropsAndScales) {
   EXPECT_NEAR(double(kept), 250, 70); // five deviations
 }
 
+TEST(OnnxSampling, RandomShapesAreChecked) {
+  for (int64_t d : {int64_t(-1), int64_t(1) << 40}) {
+    ModelMaker m(22);
+    set_ints(m.node("RandomUniform", {}, {"y"}), "shape", {2, d});
+    m.output("y");
+    EXPECT_NE(refusal_of(m).find("node 'make_y' (RandomUniform): error: a dim is negative, or too large"), std::string::npos) << refusal_of(m);
+  }
+}
+
 } // namespace trellis::onnx
