@@ -92,6 +92,15 @@ std::string type_text(const TypeProto &t) {
   return t.tensor_type().has_shape() ? dims.empty() ? element : fmt::format("{}[{}]", element, dims) : element + "[...]";
 }
 
+std::string keys_of(const NodeProto &map) {
+  std::string out;
+  for (const AttributeProto &a : map.attribute()) {
+    for (int64_t k : a.ints()) out += fmt::format("{}{}", out.empty() ? "" : ", ", k);
+    for (const std::string &k : a.strings()) out += fmt::format("{}{}", out.empty() ? "" : ", ", quote_name(k));
+  }
+  return out;
+}
+
 void count(const Nodes &nodes, std::map<std::string, int> &ops, int &total) {
   for (const NodeProto &n : nodes) {
     ++total, ++ops[n.domain().empty() || n.domain() == "ai.onnx" ? n.op_type() : n.domain() + "." + n.op_type()];
@@ -120,6 +129,9 @@ std::string describe(const File &file) {
   for (const ValueInfoProto &v : g.input())
     if (!initialised.contains(v.name())) out += fmt::format("input    {} : {}\n", v.name(), type_text(v.type()));
   for (const ValueInfoProto &v : g.output()) out += fmt::format("output   {} : {}\n", v.name(), type_text(v.type()));
+  for (const NodeProto &n : g.node()) // a map is given as the matrix of its values
+    if (n.op_type() == "ZipMap" && n.domain() == "ai.onnx.ml" && n.output_size())
+      out += fmt::format("columns  {} : {}\n", n.output(0), keys_of(n));
   if (elements) out += fmt::format("weights  {} elements in {} tensors, {} bytes\n", elements, g.initializer_size(), bytes);
   std::map<std::string, int> ops;
   int total = 0;
