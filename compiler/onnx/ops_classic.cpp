@@ -153,7 +153,10 @@ static Values label_encoder(Step &s) {
   Value x = s.in(0);
   s.require(x.dtype() == keys->dtype(), fmt::format("keys {} for {}", keys->type().str(), x.type().str()));
   Tensor otherwise(values->dtype(), {});
-  if (const AttributeProto *a = s.attr("default_tensor")) otherwise = s.importer.tensor(a->t(), s.where).reshaped({});
+  if (const AttributeProto *a = s.attr("default_tensor")) {
+    otherwise = s.importer.tensor(a->t(), s.where);
+    s.require(otherwise.size() == 1 && otherwise.dtype() == values->dtype(), "'default_tensor' does not fit the values");
+  }
   else if (is_float(values->dtype())) otherwise.set(0, s.f("default_float", -0.0));
   else otherwise.set_int(0, s.i("default_int64", -1));
   // The values, then the default.

@@ -90,6 +90,7 @@ Normed normed(Step &s, Value x, Value scale, Value bias, bool centre, int64_t ax
 
 static Values skip_norm(Step &s) {
   bool centre = s.node.op_type() == "SkipLayerNormalization";
+  s.require(s.in(0).rank() > 0, "a scalar has no norm");
   Value x = s.in(0), skip = s.in(1), sum = x + broadcast_to(skip, x.shape()), bias = s.opt(centre ? 4 : 3);
   if (bias) sum = sum + bias;
   Normed n = normed(s, sum, s.in(2), centre ? s.opt(3) : Value{}, centre, x.rank() - 1);

@@ -63,8 +63,9 @@ Value attend(Step &s, const Heads &h, Value mask, Value added) {
 
 // Behind the projection [B, S, q + k + v]: heads, the cache [2, B, N, past, D], and the attention.
 Values self_attention(Step &s, Value projected, Value mask, Value past, Value added) {
-  int64_t n = s.need_i("num_heads"), width = projected.shape().back();
+  int64_t n = s.need_i("num_heads");
   s.require(n > 0 && projected.rank() == 3, "needs heads, and an input of rank 3");
+  int64_t width = projected.shape()[2];
   s.require(!s.i("do_rotary", 0) && !s.i("past_present_share_buffer", 0), "do_rotary and past_present_share_buffer are not supported");
   Ints sizes = s.ints("qkv_hidden_sizes", Ints(3, width / 3));
   s.require(sizes.size() == 3 && sizes[0] > 0 && sizes[1] > 0 && sizes[2] > 0 && sizes[0] + sizes[1] + sizes[2] == width, "the weights do not divide into queries, keys and values");
@@ -108,6 +109,7 @@ static Values multi_head_attention(Step &s) {
   else if (k && k.rank() == 5) s.require(k.shape()[3].value() == 2, "packed operands do not fit"), v = unpacked(k, 1), k = unpacked(k, 0);
   s.require(k && v, "keys and values are missing");
   if (s.has(3)) {
+    s.require(s.in(3).rank() == 1, fmt::format("the bias is {}", s.in(3).type().str()));
     int64_t at = 0;
     for (Value *x : {&q, &k, &v}) {
       if (x->rank() != 3) continue;
@@ -116,8 +118,10 @@ static Values multi_head_attention(Step &s) {
       *x = *x + narrow(s.in(3), 0, at, at + width), at += width;
     }
   }
+  s.require(k.rank() == 3 || k.rank() == 4, fmt::format("the keys are {}", k.type().str()));
   auto heads = [&](Value x) { return x.rank() == 4 ? x : split_heads(s, x, n); };
   Heads h{heads(q), heads(k), heads(v), 0};
+  s.require(!s.has(6) || (s.in(6).rank() == 4 && s.in(7).rank() == 4), "the cache needs rank 4");
   if (s.has(6)) h.past = s.in(6).shape()[2], h.k = concat({s.in(6), h.k}, 2), h.v = concat({s.in(7), h.v}, 2);
   return {attend(s, h, s.opt(4), s.opt(5)), h.k, h.v};
 }
@@ -140,7 +144,7 @@ static Values rotary(Step &s) {
 static Values packed_matmul(Step &s) {
   Value b = s.in(1), scales = s.in(2);
   int64_t bits = s.i("bits", 4), block = s.need_i("block_size"), n = s.need_i("N"), k = s.need_i("K");
-  s.require((bits == 2 || bits == 4 || bits == 8) && block > 0 && n > 0 && k > 0 && block < 1 << 24, "bits, block_size, N or K do not fit");
+  s.require((bits == 2 || bits == 4 || bits == 8) && block > 0 && n > 0 && k > 0 && block < 1 << 24 && n < int64_t(1) << 28 && k < int64_t(1) << 28, "bits, block_size, N or K do not fit");
   s.require(!s.has(4) && !s.i("weight_prepacked", 0), "g_idx and weights in another layout are not supported");
   int64_t blocks = (k + block - 1) / block, each = 8 / bits;
   s.require(b.dtype() == DType::u8 && b.type().size() == n * blocks * (block / each) && scales.type().size() == n * blocks, "the weights do not fit N, K and block_size");
@@ -156,7 +160,7 @@ static Values packed_matmul(Step &s) {
   Value zero = s.g.splat({t, one}, double(1 << (bits - 1)));
   if (s.has(3)) {
     Value z = s.in(3);
-    s.require(z.type().size() % n == 0, "the zero points do not fit");
+    s.require(z.type().size() % n == 0 && z.type().size() / n * (z.dtype() == DType::u8 ? each : 1) >= blocks, "the zero points do not fit");
     zero = reshape(z.dtype() == DType::u8 ? unpacked(reshape(z, {n, z.type().size() / n}), blocks) : cast(z, t), one);
   }
   w = (w - expand(zero, apart)) * expand(reshape(scales, one), apart);

@@ -100,7 +100,7 @@ Value reflected(Value x, double lo, double hi) {
 static Values grid_sample(Step &s) {
   Value x = s.in(0), grid = s.in(1);
   size_t r = size_t(std::max(x.rank(), 2)) - 2;
-  s.require(grid.rank() == x.rank() && same(grid.shape().back(), Dim(int64_t(r))) && same(grid.shape()[0], x.shape()[0]),
+  s.require(x.rank() >= 3 && grid.rank() == x.rank() && same(grid.shape().back(), Dim(int64_t(r))) && same(grid.shape()[0], x.shape()[0]),
             fmt::format("a grid {} for {}", grid.type().str(), x.type().str()));
   DType given = x.dtype(), real = is_float(grid.dtype()) && size_of(grid.dtype()) < 4 ? DType::f32 : grid.dtype();
   if (!is_float(given)) x = cast(x, DType::f32);

@@ -242,6 +242,7 @@ Values ensemble(Step &s) {
   if (s.attr("membership_values"))
     for (Tensor t = tensor_attribute(s, "membership_values"); int64_t(members.size()) < t.size();) members.push_back(t.get(int64_t(members.size())));
   int64_t n = int64_t(feature.size()), leaves = int64_t(target.size());
+  s.require(is_integer(mode.dtype()), fmt::format("'nodes_modes' is {}", mode.type().str()));
   s.require(int64_t(yes.size()) == n && int64_t(no.size()) == n && int64_t(yes_leaf.size()) == n && int64_t(no_leaf.size()) == n && number.size() == n &&
                 mode.size() == n && int64_t(missing.size()) == n && weight.size() == leaves,
             "the lists of nodes or leaves differ in length");

@@ -117,4 +117,23 @@ TEST(OnnxErrors, MistakesOfANodeNameIt) {
   EXPECT_NE(report.find("net.onnx: node 'make_b' (Softmax): error: axis 5 is out of range for rank 2"), std::string::npos) << report;
 }
 
+// Ranks and sizes that recipes index by.
+TEST(OnnxErrors, RanksAreCheckedBeforeAxesAreRead) {
+  auto refused = [](const char *domain, const char *op, std::vector<std::vector<int64_t>> shapes, auto &&with) {
+    ModelMaker m(20);
+    m.opset_import("com.microsoft", 1);
+    std::vector<std::string> names;
+    for (const auto &dims : shapes) names.push_back("x" + std::to_string(names.size())), m.input(names.back(), dims);
+    NodeProto *n = m.node(op, names, {"y"});
+    n->set_domain(domain), with(n);
+    m.output("y");
+    return refusal_of(m);
+  };
+  auto heads = [](NodeProto *n) { set_int(n, "num_heads", 1); };
+  EXPECT_NE(refused("", "GridSample", {{}, {}}, [](NodeProto *) {}).find("a grid "), std::string::npos);
+  EXPECT_NE(refused("com.microsoft", "SkipLayerNormalization", {{}, {}, {}}, [](NodeProto *) {}).find("a scalar has no norm"), std::string::npos);
+  EXPECT_NE(refused("com.microsoft", "Attention", {{2}, {2}}, heads).find("an input of rank 3"), std::string::npos);
+  EXPECT_NE(refused("com.microsoft", "MultiHeadAttention", {{1, 1, 1}, {1, 1}, {1, 1, 1}}, heads).find("the keys are f32[1, 1]"), std::string::npos);
+}
+
 } // namespace trellis::onnx
