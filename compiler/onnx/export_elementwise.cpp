@@ -110,7 +110,23 @@ Names shifted(Writer &w, const Node &n, const Names &x) {
   return {w.cast(w.call("Where", {inside, r, fill}), DType::i64, t)};
 }
 
-Names converted(Writer &w, const Node &n, const Names &x) { return {w.cast(x[0], n.operands[0].dtype(), n.type().dtype)}; }
+// Floats saturate as integers, and NaN is 0; ONNX leaves what is out of range to the runtime.
+std::string saturated(Writer &w, std::string x, DType from, DType to) {
+  bool narrow = size_of(to) <= 2, all_bits = size_of(to) == 8;
+  DType t = from == DType::f64 || !narrow ? DType::f64 : DType::f32; // that holds the limits
+  x = w.cast(x, from, t);
+  x = w.call("Where", {w.call("IsNaN", {x}), w.scalar(t, 0), x});
+  double least = is_signed_int(to) ? -std::ldexp(1, 8 * size_of(to) - 1) : 0, beyond = std::ldexp(1, 8 * size_of(to) - is_signed_int(to));
+  std::string low = w.scalar(t, least), high = w.scalar(t, all_bits ? std::nextafter(beyond, 0) : beyond - 1);
+  std::string y = w.cast(w.call("Clip", {x, low, high}), t, to);
+  if (to != DType::i64) return y;
+  return w.call("Where", {w.call("Less", {x, w.scalar(t, beyond)}), y, w.integer(to, std::numeric_limits<int64_t>::max())});
+}
+
+Names converted(Writer &w, const Node &n, const Names &x) {
+  DType from = n.operands[0].dtype(), to = n.type().dtype;
+  return {is_float(from) && is_integer(to) ? saturated(w, x[0], from, to) : w.cast(x[0], from, to)};
+}
 Names same_bits(Writer &w, const Node &n, const Names &x) {
   DType from = n.operands[0].dtype(), to = n.type().dtype;
   if (is_float(from) != is_float(to) || from == DType::boolean || to == DType::boolean || (is_float(from) && from != to))

@@ -2,6 +2,7 @@
 #include "compiler/onnx/export.h"
 #include "compiler/onnx/exporter.h"
 #include "ir/bind.h"
+#include "ir/build.h"
 #include "ir/parse.h"
 #include "ir/verify.h"
 #include "passes/autodiff.h"
@@ -150,6 +151,26 @@ TEST(OnnxExportModel, ValuesAreInitialisersAndSuccessorsOutputs) {
   std::vector<Tensor> out = evaluate(*again.graph, inputs);
   expect(out[0], {2}, {3, 8});
   expect(out[1], {2}, {8, 14});
+}
+
+// The model's Cast gets no value out of range, so every runtime gives these.
+TEST(OnnxExportModel, FloatsSaturateAsIntegers) {
+  for (DType to : {DType::i8, DType::u8, DType::i16, DType::u16, DType::i32, DType::u32, DType::i64}) {
+    Graph g("t");
+    Value x = g.input("x", {DType::f32, {7}});
+    g.outputs = {{"y", cast(x, to)}};
+    File file = file_of(g);
+    float least = is_signed_int(to) ? -std::ldexp(1.f, 8 * size_of(to) - 1) : 0;
+    Tensor in = floats({7}, {NAN, INFINITY, -INFINITY, 3.7f, -3.7f, 1e30f, least});
+    ImportOptions o;
+    Imported again = import_model(file, o);
+    std::vector<Tensor> got = evaluate(*again.graph, {{"x", in}}), want = evaluate(g, std::vector<Tensor>{in});
+    expect_same(got[0], want[0], std::string(name(to)));
+    EXPECT_EQ(got[0].get_int(0), 0);
+    int casts = 0; // from floats, each behind a Clip
+    for (const NodeProto &n : file.model->graph().node()) casts += n.op_type() == "Clip";
+    EXPECT_EQ(casts, 1);
+  }
 }
 
 TEST(OnnxExportModel, WhatHasNoFormIsNamed) {
