@@ -134,6 +134,7 @@ static Values attention_of(Step &s) {
   Value q = heads(s, s.in(0), "q_num_heads"), k = heads(s, s.in(1), "kv_num_heads"), v = heads(s, s.in(2), "kv_num_heads");
   s.require(q.rank() == 4 && k.rank() == 4 && v.rank() == 4, "queries, keys and values need rank 3 or 4");
   int64_t past = 0;
+  s.require(!s.has(4) || (s.in(4).rank() == 4 && s.in(5).rank() == 4), "past keys and values need rank 4");
   if (s.has(4)) past = s.in(4).shape()[2], k = concat({s.in(4), k}, 2), v = concat({s.in(5), v}, 2);
   Value present_k = k, present_v = v;
   int64_t times = q.shape()[1].value() / std::max<int64_t>(k.shape()[1].value(), 1);
@@ -168,6 +169,7 @@ static Values attention_of(Step &s) {
   }
   if (s.has(3)) {
     Value mask = s.in(3);
+    s.require(mask.rank() > 0, "the mask is a scalar");
     int64_t short_by = shape[3].value() - mask.shape().back().value();
     if (short_by > 0) { // a mask that is too short hides the keys behind it
       Ints lo(size_t(mask.rank()), 0), hi = lo;

@@ -27,6 +27,7 @@ void infer_reshape(Infer &c) {
   int open = -1;
   int64_t known = 1;
   bool symbols = !is_static(from);
+  c.require(is_reasonable(to), "no tensor can have the new shape");
   for (size_t i = 0; i < to.size(); ++i)
     if (to[i].is_unknown()) {
       c.require(open < 0, "at most one dim may be ?");

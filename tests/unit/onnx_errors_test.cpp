@@ -32,6 +32,21 @@ TEST(OnnxErrors, ValuesThatNoNodeGives) {
   EXPECT_NE(report.find("output 'c': error: no node gives it"), std::string::npos);
 }
 
+TEST(OnnxErrors, AttentionOfOtherRanks) {
+  ModelMaker m;
+  m.opset_import("", 23);
+  for (const char *name : {"q", "k", "v"}) m.input(name, {1, 2, 3, 4});
+  m.input("past", {3, 4});
+  m.input("hidden", {});
+  m.node("Attention", {"q", "k", "v", "", "past", "past"}, {"y"});
+  m.node("Attention", {"q", "k", "v", "hidden"}, {"z"});
+  m.output("y");
+  m.output("z");
+  std::string report = refusal_of(m);
+  EXPECT_NE(report.find("node 'make_y' (Attention): error: past keys and values need rank 4"), std::string::npos) << report;
+  EXPECT_NE(report.find("node 'make_z' (Attention): error: the mask is a scalar"), std::string::npos) << report;
+}
+
 TEST(OnnxErrors, TensorsThatDoNotHoldTogether) {
   ModelMaker m;
   m.input("x", {2});
