@@ -9,7 +9,7 @@ namespace trellis::onnx {
 
 namespace {
 
-constexpr int64_t kMostUnrolled = 64;
+constexpr int64_t kMostUnrolled = 4;
 
 using Activation = std::function<Value(Value)>;
 
