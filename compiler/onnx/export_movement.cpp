@@ -5,6 +5,34 @@
 
 namespace trellis::onnx {
 
+// `count` elements of `fill` between neighbours of one axis of x, whose dims these are.
+std::string spread(Writer &w, const std::string &x, DType t, Ints &d, size_t axis, int64_t count, const std::string &fill) {
+  if (count == 0 || d[axis] <= 1) return x;
+  Ints split = d;
+  split.insert(split.begin() + int64_t(axis) + 1, 1);
+  Ints lo(split.size(), 0), hi = lo;
+  hi[axis + 1] = count;
+  std::string y = w.pad(w.reshape(x, split), t, lo, hi, fill);
+  int64_t n = d[axis];
+  d[axis] = n * (count + 1);
+  y = w.reshape(y, d);
+  d[axis] -= count;
+  return w.narrow(y, int64_t(axis), 0, d[axis]);
+}
+
+// Padding that crops where it is negative.
+std::string surround(Writer &w, std::string y, DType t, Ints &d, Ints lo, Ints hi, const std::string &fill) {
+  Ints more_lo = lo, more_hi = hi;
+  for (size_t k = 0; k < d.size(); ++k) more_lo[k] = std::max<int64_t>(lo[k], 0), more_hi[k] = std::max<int64_t>(hi[k], 0), d[k] += more_lo[k] + more_hi[k];
+  y = w.pad(y, t, more_lo, more_hi, fill);
+  for (size_t k = 0; k < d.size(); ++k)
+    if (lo[k] < 0 || hi[k] < 0) {
+      int64_t from = lo[k] < 0 ? -lo[k] : 0, to = d[k] - (hi[k] < 0 ? -hi[k] : 0);
+      y = w.narrow(y, int64_t(k), from, to), d[k] = to - from;
+    }
+  return y;
+}
+
 namespace {
 
 Ints dims(const Node &n) { return dims_of(n.type().shape); }
@@ -36,34 +64,6 @@ Names sliced(Writer &w, const Node &n, const Names &x) {
     if (step[k] < 0 && limit[k] < 0) limit[k] = std::numeric_limits<int64_t>::min(); // -1 would count from the back
   }
   return {start.empty() ? x[0] : w.call("Slice", {x[0], w.ints(start), w.ints(limit), w.ints(axes), w.ints(step)})};
-}
-
-// `count` elements of `fill` between neighbours of one axis of x, whose dims these are.
-std::string spread(Writer &w, const std::string &x, DType t, Ints &d, size_t axis, int64_t count, const std::string &fill = {}) {
-  if (count == 0 || d[axis] <= 1) return x;
-  Ints split = d;
-  split.insert(split.begin() + int64_t(axis) + 1, 1);
-  Ints lo(split.size(), 0), hi = lo;
-  hi[axis + 1] = count;
-  std::string y = w.pad(w.reshape(x, split), t, lo, hi, fill);
-  int64_t n = d[axis];
-  d[axis] = n * (count + 1);
-  y = w.reshape(y, d);
-  d[axis] -= count;
-  return w.narrow(y, int64_t(axis), 0, d[axis]);
-}
-
-// Padding that crops where it is negative.
-std::string surround(Writer &w, std::string y, DType t, Ints &d, Ints lo, Ints hi, const std::string &fill = {}) {
-  Ints more_lo = lo, more_hi = hi;
-  for (size_t k = 0; k < d.size(); ++k) more_lo[k] = std::max<int64_t>(lo[k], 0), more_hi[k] = std::max<int64_t>(hi[k], 0), d[k] += more_lo[k] + more_hi[k];
-  y = w.pad(y, t, more_lo, more_hi, fill);
-  for (size_t k = 0; k < d.size(); ++k)
-    if (lo[k] < 0 || hi[k] < 0) {
-      int64_t from = lo[k] < 0 ? -lo[k] : 0, to = d[k] - (hi[k] < 0 ? -hi[k] : 0);
-      y = w.narrow(y, int64_t(k), from, to), d[k] = to - from;
-    }
-  return y;
 }
 
 Names padded(Writer &w, const Node &n, const Names &x) {

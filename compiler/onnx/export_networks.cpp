@@ -14,16 +14,10 @@ Names product(Writer &w, const Node &n, const Names &x) {
   return {w.cast(w.call("MatMul", {w.cast(x[0], t, wide), w.cast(x[1], t, wide)}), wide, t)};
 }
 
-// Runtimes convolve floats over one to three axes, and know no spread input and no padding that crops.
+// Runtimes convolve floats over one to three axes.
 bool convolved(const Node &n) {
   size_t spatial = size_t(n.type().rank()) - 2;
-  auto all = [&](Attr a, auto good) {
-    Ints v = attr(n, a, 0, 0);
-    return std::all_of(v.begin(), v.end(), good);
-  };
-  auto positive = [](int64_t p) { return p >= 0; };
-  return is_float(n.type().dtype) && spatial >= 1 && spatial <= 3 && n.type().size() > 0 && n.operands[0].type().size() > 0 && all(Attr::lo, positive) &&
-         all(Attr::hi, positive) && all(Attr::input_dilation, [](int64_t d) { return d == 1; });
+  return is_float(n.type().dtype) && spatial >= 1 && spatial <= 3 && n.type().size() > 0 && n.operands[0].type().size() > 0;
 }
 std::vector<NodeAttr> window_attrs(const Node &n, size_t spatial) {
   Ints pads = attr(n, Attr::lo, spatial, 0), hi = attr(n, Attr::hi, spatial, 0);
@@ -42,10 +36,21 @@ Names convolution(Writer &w, const Node &n, const Names &x) {
     return w.inline_graph(*alone, x);
   }
   std::vector<NodeAttr> attrs = window_attrs(n, spatial);
+  // A spread input and padding that crops are made before.
+  Ints apart = attr(n, Attr::input_dilation, spatial, 1), lo = attr(n, Attr::lo, spatial, 0), hi = attr(n, Attr::hi, spatial, 0);
+  Ints d = dims_of(n.operands[0].shape());
+  Names in = x;
+  for (size_t k = 0; k < spatial; ++k) in[0] = spread(w, in[0], n.type().dtype, d, 2 + k, apart[k] - 1);
+  auto crops = [](int64_t p) { return p < 0; };
+  if (std::any_of(lo.begin(), lo.end(), crops) || std::any_of(hi.begin(), hi.end(), crops)) {
+    lo.insert(lo.begin(), 2, 0), hi.insert(hi.begin(), 2, 0);
+    in[0] = surround(w, in[0], n.type().dtype, d, lo, hi);
+    attrs[2].value = Ints(2 * spatial, 0);
+  }
   Ints kernel = dims_of(n.operands[1].shape());
   kernel.erase(kernel.begin(), kernel.begin() + 2);
   attrs.push_back({"kernel_shape", kernel}), attrs.push_back({"group", n.attrs.i_or(Attr::groups, 1)});
-  return {w.call("Conv", x, attrs)};
+  return {w.call("Conv", in, attrs)};
 }
 
 bool pooled(const Node &n) {

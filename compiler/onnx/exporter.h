@@ -72,6 +72,11 @@ const std::map<Op, ExportRow> &export_rows();
 using ExportRows = std::map<Op, ExportRow>;
 void add_elementwise(ExportRows &), add_movement(ExportRows &), add_indexed(ExportRows &), add_networks(ExportRows &), add_control(ExportRows &);
 
+/// x, whose dims `d` are and become, with `count` elements of `fill` (empty: zero) between neighbours of one axis.
+std::string spread(Writer &w, const std::string &x, DType t, Ints &d, size_t axis, int64_t count, const std::string &fill = {});
+/// Padding that crops where it is negative.
+std::string surround(Writer &w, std::string x, DType t, Ints &d, Ints lo, Ints hi, const std::string &fill = {});
+
 /// Refuses `n` at its location.
 [[noreturn]] void no_form(const Node &n, const std::string &why);
 int onnx_type(DType t);
