@@ -32,6 +32,15 @@ TEST(OnnxErrors, ValuesThatNoNodeGives) {
   EXPECT_NE(report.find("output 'c': error: no node gives it"), std::string::npos);
 }
 
+TEST(OnnxErrors, ExtentsWhoseProductOverflows) {
+  ModelMaker m;
+  m.input("x", {4});
+  m.ints("shape", {int64_t(1) << 40, int64_t(1) << 40, int64_t(1) << 40, 4});
+  m.node("Reshape", {"x", "shape"}, {"y"});
+  m.output("y");
+  EXPECT_NE(refusal_of(m).find("node 'make_y' (Reshape): error: reshape: no tensor can have the new shape"), std::string::npos) << refusal_of(m);
+}
+
 TEST(OnnxErrors, AttentionOfOtherRanks) {
   ModelMaker m;
   m.opset_import("", 23);
