@@ -67,8 +67,8 @@ LinkedCode::LinkedCode(std::span<const std::string> objects,
   must(checks.takeError());
   impl_->code->addGenerator(std::move(*checks));
 #endif
-  for (const std::string &o : objects)
-    must(impl_->layer->add(*impl_->code, MemoryBuffer::getMemBufferCopy(o)));
+  for (size_t i = 0; i < objects.size(); ++i) // named, since constructors that a sanitizer adds are told apart by that
+    must(impl_->layer->add(*impl_->code, MemoryBuffer::getMemBufferCopy(objects[i], fmt::format("object{}", i))));
 }
 LinkedCode::~LinkedCode() = default;
 LinkedCode::LinkedCode(LinkedCode &&) noexcept = default;
