@@ -255,6 +255,8 @@ Values scan_of_batch(Step &s) {
   int64_t batch = all[0].rank() ? all[0].shape()[0].value() : 0;
   s.require(batch > 0, "the batch is empty");
   std::vector<Values> results;
+  s.require(batch <= kMostUnrolled, fmt::format("the batch would be unrolled more than {} times", kMostUnrolled));
+  s.require(!s.has(0) || int64_t(s.known_ints(0).size()) == batch, "each sequence of the batch needs a length");
   for (int64_t b = 0; b < batch; ++b) {
     Values given;
     for (Value x : all) {

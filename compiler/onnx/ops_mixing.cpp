@@ -45,6 +45,7 @@ Values linear_attention(Step &s) {
   };
   int64_t dk = query.shape()[2].value() / heads, dv = s.in(2).shape()[2].value() / kv;
   Values x{unpacked(query, kv, heads / kv, dk), unpacked(s.in(1), kv, 1, dk), unpacked(s.in(2), kv, 1, dv)};
+  s.require(!(gated && s.in(4).rank() == 0) && !(delta && s.in(5).rank() == 0), "decay and beta need an axis");
   if (gated) x.push_back(unpacked(s.in(4), kv, s.in(4).shape().back().value() == kv ? 1 : dk, 1));
   if (delta) x.push_back(unpacked(s.in(5), s.in(5).shape().back().value() == 1 ? 1 : kv, 1, 1));
   Type held{t, {batch, kv, dk, dv}};

@@ -77,6 +77,7 @@ static Values transposed(Step &s) {
 static Values concatenate_counted(Step &s, const Values &parts, int64_t axis) {
   Shape whole = parts[0].shape();
   int64_t bound = 0;
+  for (Value p : parts) s.require(p.rank() == parts[0].rank(), "the operands differ in their rank");
   for (Value p : parts) bound += p.shape()[size_t(axis)].value();
   whole[size_t(axis)] = bound;
   Value y = s.g.splat({parts[0].dtype(), whole}, 0), start = s.g.constant(Tensor::scalar_int(DType::i64, 0));

@@ -100,7 +100,7 @@ inline Tensor samples(DType t, int64_t n, unsigned seed) {
                                  63,
                                  64,
                                  int64_t(1) << (bits - 1),
-                                 (int64_t(1) << (bits - 1)) - 1,
+                                 int64_t((uint64_t(1) << (bits - 1)) - 1),
                                  bits,
                                  bits - 1,
                                  -2,
