@@ -152,6 +152,22 @@ std::unique_ptr<Graph> bind_dims(const Graph &g, const Bindings &dims) {
   return Binder(g, dims).run();
 }
 
+std::unique_ptr<Graph> with_constants(const Graph &g, const std::map<std::string, Tensor> &constants) {
+  std::vector<std::string_view> names;
+  for (Value v : g.inputs())
+    if (v.node->attrs.get_or<std::string>(Attr::role, "data") == "data") names.push_back(v.node->attrs.word(Attr::name));
+  for (const auto &[name, t] : constants)
+    if (std::find(names.begin(), names.end(), name) == names.end())
+      throw CompileError(g.location, fmt::format("graph @{} has no input '{}'{}", g.name, name, did_you_mean(name, names)));
+  return copy_graph(g, [&](Graph &into, Value v) {
+    auto it = constants.find(v.node->attrs.word(Attr::name));
+    if (it == constants.end()) return same_input(into, v);
+    if (it->second.type() != v.type())
+      throw CompileError(v.node->loc, fmt::format("input '{}' is {}, so can not be a constant of {}", it->first, v.type().str(), it->second.type().str()));
+    return into.constant(it->second);
+  });
+}
+
 Bindings bindings_of(const Graph &g, const std::map<std::string, Type> &inputs) {
   Bindings out;
   std::map<std::string, std::string> source;

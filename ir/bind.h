@@ -22,4 +22,8 @@ std::unique_ptr<Graph> bind_dims(const Graph &g, const Bindings &dims);
 /// contradict each other or an input's type. Inputs that are not named say nothing.
 Bindings bindings_of(const Graph &g, const std::map<std::string, Type> &inputs);
 
+/// A copy of `g` in which these data inputs are constants. Throws CompileError where `g` has no such input, or a tensor does
+/// not of its type, which a symbolic one never is.
+std::unique_ptr<Graph> with_constants(const Graph &g, const std::map<std::string, Tensor> &constants);
+
 } // namespace trellis

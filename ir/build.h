@@ -191,6 +191,8 @@ Value cross_entropy(Value logits, Value labels, std::optional<int64_t> ignored =
 Value mse(Value x, Value y);
 Value bce_with_logits(Value x, Value targets);
 Value dropout(Value x, Value seed, double rate, int64_t stream);
+/// The state that holds the seed of a model's dropout; a graph that drops nothing has none.
+inline constexpr std::string_view kDropoutSeed = "dropout.seed";
 /// op: random_bits, random_uniform, random_normal.
 Value random(Op op, Value seed, Type type, int64_t stream);
 

@@ -202,4 +202,47 @@ Value copy_into(Graph &into, Value v, ValueMap &map) {
   return map.at(v.node)[v.index];
 }
 
+Value same_input(Graph &into, Value input) {
+  const Attrs &a = input.node->attrs;
+  return into.input(a.word(Attr::name), input.type(), a.get_or<std::string>(Attr::role, "data"), a.get_or<std::string>(Attr::init, ""));
+}
+
+std::unique_ptr<Graph> copy_graph(const Graph &g, const std::function<Value(Graph &into, Value input)> &become) {
+  auto out = std::make_unique<Graph>(g.name);
+  out->location = g.location;
+  ValueMap map;
+  for (Value v : g.inputs()) {
+    LocationScope at(*out, v.node->loc);
+    map[v.node] = {become(*out, v)};
+  }
+  for (const NamedValue &o : g.outputs) out->outputs.push_back({o.name, copy_into(*out, o.value, map)});
+  for (const Update &u : g.updates) out->updates.push_back({copy_into(*out, u.state, map), copy_into(*out, u.next, map)});
+  copy_names(g, *out, map);
+  return out;
+}
+
+void copy_names(const Graph &from, Graph &into, const ValueMap &map) {
+  for (uint32_t id = 0; id < from.node_count(); ++id) {
+    const Node *n = from.node_at(id);
+    auto it = map.find(n);
+    for (uint32_t i = 0; it != map.end() && i < n->types.size(); ++i)
+      if (std::string_view name = from.name_of(n->result(i)); !name.empty()) into.set_name(it->second[i], name);
+  }
+}
+
+std::vector<bool> needed_by(const Graph &g, const std::vector<NamedValue> &values) {
+  std::vector<bool> needed(g.node_count());
+  std::vector<const Node *> stack;
+  auto visit = [&](Value v) {
+    if (!needed[v.node->id]) needed[v.node->id] = true, stack.push_back(v.node);
+  };
+  for (const NamedValue &o : values) visit(o.value);
+  while (!stack.empty()) {
+    const Node *n = stack.back();
+    stack.pop_back();
+    for (Value v : n->operands) visit(v);
+  }
+  return needed;
+}
+
 } // namespace trellis

@@ -23,24 +23,11 @@ static std::unique_ptr<Graph> with_states(const Graph &g, const std::vector<Carr
       if (carries[k].input == carries[i].input)
         throw CompileError(g.location, fmt::format("carry {}={}: input '{}' is carried twice", carries[i].output, carries[i].input, carries[i].input));
   }
-  auto out = std::make_unique<Graph>(g.name);
-  out->location = g.location;
-  ValueMap map;
-  for (Value v : g.inputs()) {
+  return copy_graph(g, [&](Graph &into, Value v) {
     std::string_view name = name_of_input(v);
     bool carried = std::any_of(carries.begin(), carries.end(), [&](const Carry &c) { return c.input == name; });
-    LocationScope at(*out, v.node->loc);
-    map[v.node] = {carried ? out->input(name, v.type(), "state", "zero")
-                           : out->input(name, v.type(), role_of(v), v.node->attrs.get_or<std::string>(Attr::init, ""))};
-  }
-  for (const NamedValue &o : g.outputs) out->outputs.push_back({o.name, copy_into(*out, o.value, map)});
-  for (const Update &u : g.updates) out->updates.push_back({copy_into(*out, u.state, map), copy_into(*out, u.next, map)});
-  for (uint32_t id = 0; id < g.node_count(); ++id) {
-    const Node *n = g.node_at(id);
-    for (uint32_t i = 0; map.count(n) && i < n->types.size(); ++i)
-      if (std::string_view name = g.name_of(n->result(i)); !name.empty()) out->set_name(map[n][i], name);
-  }
-  return out;
+    return carried ? into.input(std::string(name), v.type(), "state", "zero") : same_input(into, v);
+  });
 }
 
 std::unique_ptr<Graph> carry(const Graph &g, const std::vector<Carry> &carries) {

@@ -177,7 +177,7 @@ LayerNorm::LayerNorm(double epsilon, At at)
 static Value build_dropout(Build &b, double rate, Value x) {
   require_float(b, x);
   b.require(rate >= 0 && rate < 1, fmt::format("the rate is {}, but must lie in [0, 1)", rate));
-  return dropout(x, b.shared_state("dropout.seed", {DType::u64, {}}, "seed"), rate, b.next_stream());
+  return dropout(x, b.shared_state(std::string(kDropoutSeed), {DType::u64, {}}, "seed"), rate, b.next_stream());
 }
 Dropout::Dropout(double rate, At at)
     : Layer("Dropout", [=](Build &b, Value x) { return build_dropout(b, rate, x); }, at) {}

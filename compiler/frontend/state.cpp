@@ -1,6 +1,7 @@
 #include "compiler/frontend/state.h"
 #include "compiler/executable.h"
 #include "compiler/frontend/init.h"
+#include "ir/build.h"
 #include <algorithm>
 #include <fmt/format.h>
 
@@ -68,7 +69,7 @@ std::vector<NamedTensor> weights_for(const Graph &g, const SafeTensors &file, co
     optimiser = text->substr(0, text->find(':')) + ".";
   std::vector<NamedTensor> own;
   for (const NamedTensor &t : file.tensors)
-    if (g.find_input(t.name) || optimiser.empty() || !t.name.starts_with(optimiser)) own.push_back(t);
+    if (g.find_input(t.name) || (t.name != kDropoutSeed && (optimiser.empty() || !t.name.starts_with(optimiser)))) own.push_back(t);
   return match_state(g, own, path);
 }
 

@@ -26,7 +26,7 @@ std::vector<NamedTensor> match_state(const Graph &g, std::span<const NamedTensor
                                      const std::string &source, bool only_parameters = false);
 
 /// The values that a file holds for the parameters and state of `g`. The state of the optimiser that wrote a
-/// checkpoint may be there and is left aside.
+/// checkpoint, and the seed of a dropout that `g` has not, may be there and are left aside.
 std::vector<NamedTensor> weights_for(const Graph &g, const SafeTensors &file, const std::string &path);
 
 /// Gives the session those states that it has.

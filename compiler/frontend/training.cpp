@@ -142,30 +142,15 @@ std::unique_ptr<Graph> make_inference_graph(const Graph &original) {
     if (Loss l = own_loss(model); l.logits) outputs = {{l.classes ? "logits" : "prediction", l.logits}};
   auto g = std::make_unique<Graph>(model.name);
   g->location = model.location;
-  std::vector<bool> needed(model.node_count());
-  std::vector<const Node *> stack;
-  auto visit = [&](Value v) {
-    if (!needed[v.node->id]) needed[v.node->id] = true, stack.push_back(v.node);
-  };
-  for (const NamedValue &o : outputs) visit(o.value);
-  while (!stack.empty()) {
-    const Node *n = stack.back();
-    stack.pop_back();
-    for (Value v : n->operands) visit(v);
-  }
+  std::vector<bool> needed = needed_by(model, outputs);
   ValueMap map;
   for (Value v : model.inputs()) {
     if (!needed[v.node->id]) continue;
     LocationScope at(*g, v.node->loc);
-    map[v.node] = {
-        g->input(name_of_input(v), v.type(), role_of(v), v.node->attrs.get_or<std::string>(Attr::init, ""))};
+    map[v.node] = {same_input(*g, v)};
   }
   for (const NamedValue &o : outputs) g->outputs.push_back({o.name, copy_into(*g, o.value, map)});
-  for (uint32_t id = 0; id < model.node_count(); ++id) {
-    const Node *n = model.node_at(id);
-    for (uint32_t i = 0; map.count(n) && i < n->types.size(); ++i)
-      if (std::string_view name = model.name_of(n->result(i)); !name.empty()) g->set_name(map[n][i], name);
-  }
+  copy_names(model, *g, map);
   return g;
 }
 
