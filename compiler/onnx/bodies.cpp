@@ -6,8 +6,8 @@
 
 namespace trellis::onnx {
 
-// Nodes that the results need, operands before users.
-static std::vector<const Node *> needed(const Values &results) {
+// Nodes that the results need, operands before users, as far back as `low`, and what is only another form of its operand.
+static std::vector<const Node *> needed(const Values &results, uint32_t low) {
   std::vector<const Node *> order, stack;
   std::unordered_set<const Node *> seen;
   auto visit = [&](Value v) {
@@ -18,6 +18,7 @@ static std::vector<const Node *> needed(const Values &results) {
     const Node *n = stack.back();
     stack.pop_back();
     order.push_back(n);
+    if (n->id < low && n->op != Op::reshape && n->op != Op::expand) continue;
     for (Value o : n->operands) visit(o);
   }
   std::sort(order.begin(), order.end(), [](const Node *a, const Node *b) { return a->id < b->id; });
@@ -36,7 +37,9 @@ Closed close_over(const Values &arguments, const Values &results, uint32_t from)
   out.body->location = results[0].graph().location;
   std::unordered_set<const Node *> inside, free;
   ValueMap map;
+  uint32_t low = from; // nothing before it depends on an argument
   for (Value a : arguments) {
+    low = std::min(low, a.node->id);
     map[a.node] = {out.body->input(fmt::format("x{}", map.size()), a.type())};
     inside.insert(a.node);
   }
@@ -50,7 +53,7 @@ Closed close_over(const Values &arguments, const Values &results, uint32_t from)
   auto take = [&](Value v) {
     if (!inside.contains(v.node) && !free.contains(v.node)) capture(v);
   };
-  for (const Node *n : needed(results)) {
+  for (const Node *n : needed(results, low)) {
     if (is_free(*n, free)) free.insert(n);
     bool own = n->op != Op::input && !free.contains(n) && n->id >= from;
     for (Value o : n->operands) own |= inside.contains(o.node);

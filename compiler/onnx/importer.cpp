@@ -1,18 +1,27 @@
 #include "compiler/onnx/importer.h"
 #include "compiler/onnx/counted.h"
 #include "compiler/onnx/roles.h"
-#include "ir/eval.h"
 #include <algorithm>
-#include <cmath>
 #include <fmt/format.h>
 
 namespace trellis::onnx {
 
 static constexpr int kDeepest = 64;             // of functions and subgraphs in each other
 static constexpr int64_t kMostSteps = 1 << 20;  // nodes, those of functions and bodies counted at every use
-static constexpr int64_t kMostKnown = 1 << 20;  // elements of one value that is evaluated at import
-static constexpr double kMostEvaluated = 1e7;  // nodes of loops, at every iteration
 static constexpr size_t kMostErrors = 200;
+
+// A member with another value until the end of the block, also where an error leaves it.
+template <class T> class Restored {
+public:
+  Restored(T &member, std::type_identity_t<T> now) : member_(member), before_(std::exchange(member, std::move(now))) {}
+  ~Restored() { member_ = std::move(before_); }
+  Restored(const Restored &) = delete;
+  Restored &operator=(const Restored &) = delete;
+
+private:
+  T &member_;
+  T before_;
+};
 
 const Entry *Scope::find(const std::string &name) const {
   for (const Scope *s = this; s; s = s->outer)
@@ -92,83 +101,6 @@ Imported Importer::run() {
   return out;
 }
 
-// --- inputs and initialisers ---
-
-Shape Importer::shape_of_input(const ValueInfoProto &v, const Tensor *given, const Location &where) {
-  const TypeProto::Tensor &type = v.type().tensor_type();
-  if (!type.has_shape()) {
-    if (!given) throw CompileError(where, "its shape is not known: give the input's tensor");
-    return shape_of(given->dims());
-  }
-  if (given && given->rank() != type.shape().dim_size())
-    throw CompileError(where, fmt::format("has rank {}, but {} is given", type.shape().dim_size(), given->type().str()));
-  Shape shape;
-  for (int k = 0; k < type.shape().dim_size(); ++k) {
-    const TensorShapeProto::Dimension &d = type.shape().dim(k);
-    int64_t there = given ? given->dims()[size_t(k)] : -1;
-    if (d.has_dim_value() && d.dim_value() >= 0 && !(d.dim_value() == 0 && given)) {
-      if (given && there != d.dim_value())
-        throw CompileError(where, fmt::format("axis {} has {} elements, but {} is given", k, d.dim_value(), given->type().str()));
-      shape.push_back(d.dim_value());
-      continue;
-    }
-    std::string name = name_of_dim(v, k);
-    auto it = dims_.find(name);
-    if (given && it == dims_.end()) it = dims_.emplace(name, there).first;
-    if (it == dims_.end()) throw CompileError(where, fmt::format("dim '{}' has no number: give --dim {}=NUMBER or the input's tensor", name, name));
-    if (given && it->second != there)
-      throw CompileError(where, fmt::format("dim '{}' is {}, but {} is given", name, it->second, given->type().str()));
-    shape.push_back(it->second);
-  }
-  return shape;
-}
-
-void Importer::declare_inputs() {
-  const GraphProto &g = file_.model->graph();
-  std::unordered_set<std::string> initialised;
-  for (const TensorProto &t : g.initializer()) initialised.insert(t.name());
-  for (const SparseTensorProto &t : g.sparse_initializer()) initialised.insert(t.values().name());
-  for (const ValueInfoProto &v : g.input()) {
-    auto it = options_.given.find(v.name());
-    const Tensor *given = it == options_.given.end() ? nullptr : &it->second;
-    if (initialised.contains(v.name()) && !given) continue;
-    Location where = file_.at(fmt::format("input {}", quote_name(v.name())));
-    LocationScope at(*graph_, where);
-    try {
-      if (v.type().value_case() != TypeProto::kTensorType) throw CompileError(where, "only tensors can be inputs");
-      DType dtype = dtype_of(v.type().tensor_type().elem_type(), where);
-      if (given && given->dtype() != dtype)
-        throw CompileError(where, fmt::format("is of {}, but {} is given", name(dtype), given->type().str()));
-      Value x = graph_->input(v.name(), {dtype, shape_of_input(v, given, where)});
-      if (given) given_.emplace(x.node, *given);
-      top_.names[v.name()] = {x, false, nullptr};
-    } catch (const CompileError &e) {
-      report(e);
-      top_.names[v.name()] = {{}, true};
-    }
-  }
-}
-
-void Importer::declare_initialisers(const GraphProto &graph, Scope &scope, bool weights) {
-  auto declare = [&](const std::string &name, auto &&tensor) {
-    if (scope.names.contains(name)) return; // an input that is given
-    Location where = file_.at(fmt::format("initializer {}", quote_name(name)));
-    LocationScope at(*graph_, where);
-    try {
-      Tensor t = tensor(where);
-      bool weight = weights && is_weight(t);
-      Value v = weight ? graph_->input(name, t.type(), state_slots_.contains(name) ? "state" : "param") : graph_->constant(t);
-      if (weight) weights_.emplace(v.node, t);
-      scope.names[name] = {v};
-    } catch (const CompileError &e) {
-      report(e);
-      scope.names[name] = {{}, true};
-    }
-  };
-  for (const TensorProto &t : graph.initializer()) declare(t.name(), [&](const Location &at) { return tensor(t, at); });
-  for (const SparseTensorProto &t : graph.sparse_initializer()) declare(t.values().name(), [&](const Location &at) { return tensor(t, at); });
-}
-
 // --- nodes ---
 
 Entry Importer::lookup(const std::string &name, const Scope &scope, const Location &where) const {
@@ -177,9 +109,8 @@ Entry Importer::lookup(const std::string &name, const Scope &scope, const Locati
 }
 
 void Importer::run_nodes(const google::protobuf::RepeatedPtrField<NodeProto> &nodes, Scope &scope) {
-  Scope *saved = std::exchange(scope_, &scope);
+  Restored at(scope_, &scope);
   for (const NodeProto &n : nodes) run_node(n, scope);
-  scope_ = saved;
 }
 
 void Importer::run_node(const NodeProto &node, Scope &scope) {
@@ -255,10 +186,7 @@ Entries Importer::run_step(const NodeProto &node, const Entries &operands, bool 
   Step step(*this, *graph_, node, version, std::move(x), where);
   if (counted)
     for (const Entry &e : operands) step.counts.push_back(e.count);
-  std::vector<std::pair<int, Entry>> given;
-  auto exchange = [&](void *) { std::swap(given, given_results_); }; // also where the recipe throws
-  exchange(nullptr);
-  std::unique_ptr<void, decltype(exchange)> at_end(this, exchange);
+  Restored given(given_results_, {}); // those of a node whose body this one is in
   Values values;
   if (Recipe recipe = Recipes::all().find(node.domain(), node.op_type(), version)) {
     values = recipe(step);
@@ -300,9 +228,8 @@ Entries Importer::run_body(const GraphProto &body, const Entries &arguments) {
   size_t before = errors_.size();
   for (int i = 0; i < body.input_size(); ++i) scope.names[body.input(i).name()] = arguments[size_t(i)];
   declare_initialisers(body, scope, false);
-  ++depth_;
+  Restored deeper(depth_, depth_ + 1);
   run_nodes(body.node(), scope);
-  --depth_;
   Entries out;
   for (const ValueInfoProto &o : body.output()) {
     Entry e = lookup(o.name(), scope, graph_->location);
@@ -327,8 +254,6 @@ Values Importer::run_body(const GraphProto &body, const Values &arguments) {
 
 std::vector<Diagnostic> Importer::attempt(const std::function<void()> &f) {
   size_t before = errors_.size();
-  int depth = depth_;
-  Scope *scope = scope_;
   std::vector<Diagnostic> why;
   try {
     f();
@@ -336,7 +261,6 @@ std::vector<Diagnostic> Importer::attempt(const std::function<void()> &f) {
     why.assign(errors_.begin() + std::ptrdiff_t(before), errors_.end());
     why.insert(why.end(), e.diagnostics().begin(), e.diagnostics().end());
     errors_.resize(before);
-    depth_ = depth, scope_ = scope;
     if (why.empty()) throw; // the report is full
   }
   return why;
@@ -382,12 +306,10 @@ Entries Importer::inline_function(const FunctionProto &f, const NodeProto &node,
     scope.names[f.input(i)] = i < node.input_size() && !node.input(i).empty() ? lookup(node.input(i), outer, where) : Entry{};
   FunctionProto body = f;
   for (NodeProto &n : *body.mutable_node()) resolve(n, attributes);
-  Opsets saved = std::exchange(opsets_, opsets_of(f.opset_import()));
+  Restored sets(opsets_, opsets_of(f.opset_import()));
+  Restored deeper(depth_, depth_ + 1);
   size_t before = errors_.size();
-  ++depth_;
   run_nodes(body.node(), scope);
-  --depth_;
-  opsets_ = std::move(saved);
   Entries out;
   for (const std::string &name : f.output()) {
     out.push_back(lookup(name, scope, where));
@@ -396,64 +318,10 @@ Entries Importer::inline_function(const FunctionProto &f, const NodeProto &node,
   return out;
 }
 
-// --- what is known ---
-
-// Nodes that evaluating it takes, those of bodies counted at every iteration.
-static double steps_of(const Node &n) {
-  double inside = 0, trips = 1;
-  for (const auto &body : n.bodies)
-    for (const Node *k : body->reachable()) inside += steps_of(*k);
-  bool counted = n.attrs.has(Attr::trips);
-  if (n.op == Op::loop) trips = counted ? double(n.attrs.i(Attr::trips)) : INFINITY; // it may never end
-  if (n.op == Op::scan) trips = double(counted ? n.attrs.i(Attr::trips) : n.operands[size_t(n.attrs.i_or(Attr::carries, 0))].shape()[0].value());
-  return 1 + (inside > 0 ? trips * inside : 0);
-}
-
-std::optional<Tensor> Importer::known(Value v) {
-  std::vector<const Node *> order, stack{v.node};
-  std::unordered_set<const Node *> seen{v.node};
-  while (!stack.empty()) {
-    const Node *n = stack.back();
-    stack.pop_back();
-    if (unknown_.contains(n)) return std::nullopt;
-    if (known_.contains(n)) continue;
-    bool source = n->op == Op::input;
-    if (source && !weights_.contains(n) && !given_.contains(n)) return unknown_.insert(n), unknown_.insert(v.node), std::nullopt;
-    for (const Type &t : n->types)
-      if (t.size() > kMostKnown && n->op != Op::constant && !source) return std::nullopt;
-    if (steps_of(*n) > kMostEvaluated) return std::nullopt;
-    order.push_back(n);
-    for (Value o : n->operands)
-      if (seen.insert(o.node).second) stack.push_back(o.node);
-  }
-  std::sort(order.begin(), order.end(), [](const Node *a, const Node *b) { return a->id < b->id; });
-  for (const Node *n : order) {
-    std::vector<Tensor> operands;
-    for (Value o : n->operands) operands.push_back(known_.at(o.node)[o.index]);
-    if (auto it = weights_.find(n); it != weights_.end()) known_[n] = {it->second};
-    else if (it = given_.find(n); it != given_.end()) known_[n] = {it->second}, specialised_.insert(n->attrs.word(Attr::name));
-    else known_[n] = evaluate_node(*n, operands);
-  }
-  return known_.at(v.node)[v.index];
-}
-
-bool Importer::is_given(Value v) const {
-  std::vector<const Node *> stack{v.node};
-  std::unordered_set<const Node *> seen{v.node};
-  while (!stack.empty()) {
-    const Node *n = stack.back();
-    stack.pop_back();
-    if (given_.contains(n)) return true;
-    for (Value o : n->operands)
-      if (seen.insert(o.node).second) stack.push_back(o.node);
-  }
-  return false;
-}
-
 // One seed for all, in a state that training moves on.
 Value Importer::drop_out(Value x, double ratio) {
   if (!seed_) {
-    std::string name = "dropout.seed";
+    std::string name(kDropoutSeed);
     while (graph_->find_input(name)) name += "_";
     seed_ = graph_->input(name, {DType::u64, {}}, "state", "zero");
   }
@@ -466,29 +334,16 @@ Value Importer::drop_out(Value x, double ratio) {
 std::unique_ptr<Graph> Importer::finish() {
   auto out = std::make_unique<Graph>(graph_->name);
   out->location = file_.at();
-  std::vector<bool> needed(graph_->reachable().empty() ? 0 : size_t(graph_->reachable().back()->id) + 1);
-  std::vector<const Node *> stack;
-  auto visit = [&](Value v) {
-    if (!needed[v.node->id]) needed[v.node->id] = true, stack.push_back(v.node);
-  };
-  for (const NamedValue &o : graph_->outputs) visit(o.value);
-  while (!stack.empty()) {
-    const Node *n = stack.back();
-    stack.pop_back();
-    for (Value v : n->operands) visit(v);
-  }
+  std::vector<bool> needed = needed_by(*graph_, graph_->outputs);
   ValueMap map;
   for (Value v : graph_->inputs()) {
     if (placeholders_.contains(v.node)) continue;
     if (weights_.contains(v.node) && !needed[v.node->id]) continue;
     LocationScope at(*out, v.node->loc);
-    const Attrs &a = v.node->attrs;
-    map[v.node] = {out->input(a.word(Attr::name), v.type(), a.get_or<std::string>(Attr::role, "data"), a.get_or<std::string>(Attr::init, ""))};
+    map[v.node] = {same_input(*out, v)};
   }
   for (const NamedValue &o : graph_->outputs) out->outputs.push_back({o.name, copy_into(*out, o.value, map)});
-  for (const auto &[node, values] : map)
-    for (uint32_t i = 0; i < values.size(); ++i)
-      if (std::string_view name = graph_->name_of(node->result(i)); !name.empty()) out->set_name(values[i], name);
+  copy_names(*graph_, *out, map);
   return out;
 }
 

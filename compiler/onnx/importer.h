@@ -33,7 +33,7 @@ public:
   /// they do not, or where that would be much work.
   std::optional<Tensor> known(Value v);
   /// Whether `known` needs an input that is given.
-  bool is_given(Value v) const;
+  bool is_given(Value v);
   /// The tensor under a name in the scope of the node at hand; null: there is none.
   Value named(const std::string &name) const {
     const Entry *e = scope_->find(name);
@@ -74,6 +74,11 @@ private:
   std::unique_ptr<Graph> finish();
   Entry lookup(const std::string &name, const Scope &scope, const Location &where) const;
   void report(const CompileError &e);
+  /// Whether values are known, and whether given inputs decide them: of this node and those before it.
+  struct Judged {
+    bool known = true, given = false;
+  };
+  void judge(const Node *node);
 
   const File &file_;
   const ImportOptions &options_;
@@ -89,7 +94,8 @@ private:
   std::vector<CountedOutput> counted_;
   std::unordered_map<const Node *, Tensor> weights_, given_;
   std::unordered_map<const Node *, std::vector<Tensor>> known_;
-  std::unordered_set<const Node *> unknown_;
+  std::unordered_map<const Node *, Judged> judged_;
+  double evaluated_ = 0; // elements that `known` touched
   std::unordered_set<std::string> specialised_, state_slots_;
   std::vector<std::pair<int, Entry>> given_results_;
   std::unordered_set<const Node *> placeholders_;

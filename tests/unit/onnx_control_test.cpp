@@ -108,6 +108,22 @@ TEST(OnnxControl, EndlessLoopsDoNotRunAtImport) {
   EXPECT_NE(refusal_of(m).find("(Loop): error: the loop never ends"), std::string::npos) << refusal_of(m);
 }
 
+// Few nodes and iterations, but each iteration makes many elements.
+TEST(OnnxControl, LargeBodiesDoNotRunAtImport) {
+  ModelMaker m;
+  m.input("x", {1}), m.ints("trips", {1000})->clear_dims(), m.ints("many", {1000000}), m.floats("start", {1}, {1});
+  Body b(m.node("Loop", {"trips", "", "start"}, {"y"}));
+  b.in("i"), b.in("c"), b.in("v");
+  b.node("Expand", {"v", "many"}, {"w"}), b.node("Sin", {"w"}, {"u"});
+  set_int(b.node("ReduceMax", {"u"}, {"top"}), "keepdims", 1);
+  b.out("c"), b.out("top");
+  set_int(m.node("Cast", {"y"}, {"n"}), "to", TensorProto::INT64), m.node("Expand", {"x", "n"}, {"z"});
+  m.output("z");
+  EXPECT_NE(refusal_of(m).find("(Expand): error: "), std::string::npos) << refusal_of(m);
+  m.graph->mutable_initializer(1)->set_int64_data(0, 10);
+  EXPECT_EQ(refusal_of(m), "was accepted");
+}
+
 // sum over i < 6 of i * w, where w is outside; and each partial sum.
 TEST(OnnxControl, ALoopOfAKnownCountIsAScan) {
   ModelMaker m;
