@@ -13,10 +13,17 @@
 extern "C" {
 #endif
 
+/* C callers may pass any int for an enumeration, and are told so; C++ takes it as a value of the type only if that is int's. */
+#ifdef __cplusplus
+#define TRELLIS_OF_INT : int
+#else
+#define TRELLIS_OF_INT
+#endif
+
 #define TRELLIS_PROGRAM_VERSION 3u
 
 /* The values of trellis::DType, in its order. */
-typedef enum {
+typedef enum TRELLIS_OF_INT {
   TRELLIS_F32, TRELLIS_F64, TRELLIS_F16, TRELLIS_BF16, TRELLIS_I8, TRELLIS_I16, TRELLIS_I32, TRELLIS_I64,
   TRELLIS_U8, TRELLIS_U16, TRELLIS_U32, TRELLIS_U64, TRELLIS_BOOL
 } trellis_dtype;
@@ -25,7 +32,7 @@ typedef enum {
  * Iterations are independent: any partition gives the same bits. */
 typedef void (*trellis_kernel)(void *const *args, int64_t begin, int64_t end);
 
-typedef enum { TRELLIS_SLOT_ARENA, TRELLIS_SLOT_INPUT, TRELLIS_SLOT_OUTPUT, TRELLIS_SLOT_STATE, TRELLIS_SLOT_CONSTANT } trellis_slot_kind;
+typedef enum TRELLIS_OF_INT { TRELLIS_SLOT_ARENA, TRELLIS_SLOT_INPUT, TRELLIS_SLOT_OUTPUT, TRELLIS_SLOT_STATE, TRELLIS_SLOT_CONSTANT } trellis_slot_kind;
 
 typedef struct {
   int32_t kind;   /* trellis_slot_kind */
@@ -34,7 +41,7 @@ typedef struct {
   int64_t bytes;  /* that kernels touch from there */
 } trellis_slot;
 
-typedef enum {
+typedef enum TRELLIS_OF_INT {
   TRELLIS_CALL_KERNEL,
   TRELLIS_CALL_LOOP,   /* begins loop `loop` of at most `trip` iterations; with none, on to `target`, behind its NEXT */
   TRELLIS_CALL_NEXT,   /* ends an iteration: back to `target`, behind the loop's LOOP, while iterations are left */

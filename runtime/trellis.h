@@ -36,7 +36,7 @@ extern "C" {
 /* The most threads that a context may use. */
 #define TRELLIS_MAX_THREADS 512
 
-typedef enum {
+typedef enum TRELLIS_OF_INT {
   TRELLIS_OK = 0,
   TRELLIS_BUSY, /* the context is in another call; trellis_last_error is left alone */
   TRELLIS_OUT_OF_MEMORY,

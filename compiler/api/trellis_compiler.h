@@ -7,8 +7,8 @@
  *   trellis_named_tensor batch[] = {{"x", {pixels, TRELLIS_F32, 4, (int64_t[]){64, 1, 28, 28}}},
  *                                   {"label", {labels, TRELLIS_I64, 1, (int64_t[]){64}}}};
  *   double loss;
- *   if (trellis_model_train_step(model, batch, 2, &loss, NULL) != TRELLIS_OK)
- * puts(trellis_model_error(model)); trellis_model_save_weights(model, "lenet.safetensors");
+ *   if (trellis_model_train_step(model, batch, 2, &loss, NULL) != TRELLIS_OK) puts(trellis_model_error(model));
+ *   trellis_model_save_weights(model, "lenet.safetensors");
  *   trellis_model_bind_dim(model, "N", 1);
  *   trellis_model_export(model, TRELLIS_FORM_INFERENCE, TRELLIS_EXPORT_LIBRARY, "liblenet.so");
  *   trellis_model_destroy(model);
@@ -20,11 +20,10 @@
  * Tensors are those of runtime/trellis.h: the caller's memory, dense, row-major, aligned to the element, any
  * dtype of trellis_dtype; they are only used during the call. Dtypes are never converted.
  *
- * Every call that can fail gives a status. Its text, with the place in the model or the file ("net.trl:3:8:
- * error:
- * ..."), stands in trellis_model_error until the model's next call, or in the buffer that was given, cut off
- * where that is too small. A null pointer gives TRELLIS_BAD_POINTER, and trellis_model_destroy(NULL) does
- * nothing. Nothing throws, nothing prints. A broken invariant of the compiler itself aborts the process.
+ * Every call that can fail gives a status. Its text, with the place in the model or the file ("net.trl:3:8: error: ..."),
+ * stands in trellis_model_error until the model's next call, or in the buffer that was given, cut off where that is too
+ * small. A null pointer gives TRELLIS_BAD_POINTER, and trellis_model_destroy(NULL) does nothing. Nothing throws, nothing
+ * prints. A broken invariant of the compiler itself aborts the process.
  *
  * One call at a time on one model: a second one, from another thread, gets TRELLIS_BUSY. Different models do
  * not disturb each other. Pointers to names, lists and programs belong to the model; texts are UTF-8. */
@@ -51,7 +50,7 @@ typedef struct {
 } trellis_named_tensor;
 
 /* Which program of a model. */
-typedef enum {
+typedef enum TRELLIS_OF_INT {
   TRELLIS_FORM_MODEL,     /* the graph as it stands */
   TRELLIS_FORM_INFERENCE, /* what its loss is made of ("logits"), without the target; else as it stands */
   TRELLIS_FORM_TRAINING,  /* a step: forward, gradient and update; needs trellis_model_set_training */
@@ -75,9 +74,9 @@ TRELLIS_API const char *trellis_model_error(const trellis_model *model);
 TRELLIS_API const char *trellis_model_name(const trellis_model *model);
 TRELLIS_API const char *trellis_model_text(const trellis_model *model);
 
-typedef enum {
+typedef enum TRELLIS_OF_INT {
   TRELLIS_INPUTS, /* given at every call */
-  TRELLIS_OUTPUTS,
+  TRELLIS_OUTPUTS, /* of a compiled program, one whose number of elements depends on data is followed by NAME.count */
   TRELLIS_PARAMS, /* trained */
   TRELLIS_STATES  /* kept between calls, not trained */
 } trellis_list;
@@ -161,7 +160,7 @@ TRELLIS_API trellis_status trellis_model_load_weights(trellis_model *model, cons
 
 /* ---- Ahead of time ---- */
 
-typedef enum {
+typedef enum TRELLIS_OF_INT {
   TRELLIS_EXPORT_OBJECT,  /* a relocatable object */
   TRELLIS_EXPORT_LIBRARY, /* a shared library; for this machine's architecture alone */
   TRELLIS_EXPORT_HEADER   /* the C interface of both */

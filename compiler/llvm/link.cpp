@@ -57,6 +57,7 @@ public:
   }
 
 private:
+  // Reads to the end also behind a failed write: the linker would wait for ever, or end the process.
   void drain(const LinkOutput &to) {
     std::vector<char> piece(1 << 16);
     for (ssize_t n; (n = ::read(fds_[0], piece.data(), piece.size())) > 0 || (n < 0 && errno == EINTR);)

@@ -8,8 +8,8 @@ using trellis::onnx::ModelProto;
 
 namespace {
 
-// y = x w for x [N, 2], w = [3, 4].
-std::string linear_file(bool open = true) {
+// y = x w for x [N, 2], w = [3, 4]; training drops elements of x where asked.
+std::string linear_file(bool open = true, bool drops = false) {
   ModelProto m;
   m.set_ir_version(8);
   m.add_opset_import()->set_version(17);
@@ -26,8 +26,12 @@ std::string linear_file(bool open = true) {
   declare(g->add_output(), "y", 1);
   auto *w = g->add_initializer();
   w->set_name("w"), w->set_data_type(1), w->add_dims(2), w->add_dims(1), w->add_float_data(3), w->add_float_data(4);
+  if (drops) {
+    auto *d = g->add_node();
+    d->set_name("drop"), d->set_op_type("Dropout"), d->add_input("x"), d->add_output("kept");
+  }
   auto *n = g->add_node();
-  n->set_name("product"), n->set_op_type("MatMul"), n->add_input("x"), n->add_input("w"), n->add_output("y");
+  n->set_name("product"), n->set_op_type("MatMul"), n->add_input(drops ? "kept" : "x"), n->add_input("w"), n->add_output("y");
   std::string path = temporary("linear.onnx");
   std::ofstream(path, std::ios::binary) << m.SerializeAsString();
   return path;
@@ -87,6 +91,22 @@ TEST(ApiOnnx, TrainsFromItsOwnWeights) {
   trellis_named_tensor ask[] = {rows}, out[] = {y};
   EXPECT_OK(again, trellis_model_run(again.get(), TRELLIS_FORM_INFERENCE, ask, 1, out, 1));
   EXPECT_EQ(y.values, (std::vector<float>{1, 4}));
+}
+
+// The seed is of training alone: programs that predict take a checkpoint that has it.
+TEST(ApiOnnx, LoadsACheckpointOfTrainingWithDropout) {
+  std::string file = linear_file(true, true), kept = temporary("dropout.safetensors");
+  ModelPtr m = load(file), again = load(file);
+  ASSERT_TRUE(m && again);
+  EXPECT_OK(m, trellis_model_set_training(m.get(), "sgd:lr=0", "mse"));
+  Floats x("x", {1, 2}, {1, 0}), target("target", {1, 1}, {1}), y("y", {1, 1}, {0});
+  trellis_named_tensor in[] = {x, target}, out[] = {y};
+  double loss = 0;
+  EXPECT_OK(m, trellis_model_train_step(m.get(), in, 2, &loss, nullptr));
+  EXPECT_OK(m, trellis_model_save_weights(m.get(), kept.c_str()));
+  EXPECT_OK(again, trellis_model_load_weights(again.get(), kept.c_str()));
+  EXPECT_OK(again, trellis_model_run(again.get(), TRELLIS_FORM_MODEL, in, 1, out, 1));
+  EXPECT_EQ(y.values, std::vector<float>{3});
 }
 
 // s' = s + x, given as an ONNX file.
