@@ -22,6 +22,10 @@ void ModelOptions::declare(CLI::App &app) {
       ->allow_extra_args(false);
 }
 
+void ModelOptions::declare_constants(CLI::App &app) {
+  constants_.declare_single(app, "--constant", "an input that is always this, and built in");
+}
+
 Bindings ModelOptions::dims() const {
   Bindings out;
   for (const std::string &d : dims_) {
@@ -44,12 +48,27 @@ static std::string read_standard_input() {
 }
 
 Model ModelOptions::load(const std::map<std::string, Tensor> &given, Reading reading) const {
-  if (path_ == "-") return parse_model(read_standard_input(), "<stdin>", "");
-  return load_model(path_, {dims(), given, reading});
+  auto read = [&](const std::map<std::string, Tensor> &tensors) {
+    if (path_ == "-") return parse_model(read_standard_input(), "<stdin>", "");
+    return load_model(path_, {dims(), tensors, reading});
+  };
+  if (!constants_.any()) return read(given);
+  std::map<std::string, Tensor> constants = constants_.files(), all = seen_by_import(*this, constants_, constants, false, Literals::all);
+  all.insert(given.begin(), given.end());
+  Model m = read(all);
+  constants_.add_literals(*m.graph, constants);
+  m.graph = with_constants(*m.graph, constants);
+  return m;
 }
 
 Model ModelOptions::open() const {
   return path_ == "-" ? load() : open_model(path_);
+}
+
+std::map<std::string, Tensor> seen_by_import(const ModelOptions &o, const TensorArgs &tensors, std::map<std::string, Tensor> files, bool steps,
+                                             Literals which) {
+  if (o.is_onnx() && tensors.has_literals()) tensors.add_literals(*o.open().graph, files, steps, which);
+  return files;
 }
 
 void resolve_dims(std::unique_ptr<Graph> &g, Bindings given, const std::map<std::string, Type> &inputs) {

@@ -10,10 +10,15 @@
 
 namespace trellis {
 
-void TensorArgs::declare_inputs(CLI::App &app) {
-  app.add_option("--input", input_, "an input: NAME=FILE.npy, or its elements, NAME='[1, 2]'")
+void TensorArgs::declare_single(CLI::App &app, const char *option, const std::string &doc) {
+  single_ = option;
+  app.add_option(option, input_, doc + ": NAME=FILE.npy, or its elements, NAME='[1, 2]'")
       ->type_name("NAME=VALUE")
       ->allow_extra_args(false);
+}
+
+void TensorArgs::declare_inputs(CLI::App &app) {
+  declare_single(app, "--input", "an input");
   app.add_option("--inputs", inputs_, "an archive that holds inputs under their names")
       ->type_name("FILE.npz")
       ->allow_extra_args(false);
@@ -76,7 +81,7 @@ std::map<std::string, Tensor> TensorArgs::files() const {
   for (const std::string &path : inputs_)
     for (NamedTensor &t : read_npz(path)) add(out, t.name, std::move(t.tensor));
   for (const std::string &text : input_)
-    if (auto [name, value] = split("--input", text); !is_literal(value)) add(out, name, read_npy(value));
+    if (auto [name, value] = split(single_, text); !is_literal(value)) add(out, name, read_npy(value));
   return out;
 }
 
@@ -107,7 +112,7 @@ std::map<std::string, Type> TensorArgs::types(const Graph &g,
   std::map<std::string, Type> out;
   for (const auto &[name, t] : files) out.emplace(name, t.type());
   for (const std::string &text : input_) {
-    auto [name, value] = split("--input", text);
+    auto [name, value] = split(single_, text);
     Value v = g.find_input(name);
     if (!v || !is_literal(value) || is_static(v.shape())) continue;
     if (std::optional<Shape> shape = nesting(value, v.rank())) out.emplace(name, Type{v.dtype(), *shape});
@@ -143,20 +148,33 @@ static Tensor literal(const std::string &option, std::string_view text, const Ty
   return t;
 }
 
-void TensorArgs::add_literals(const Graph &g, std::map<std::string, Tensor> &to, bool steps) const {
+bool TensorArgs::has_literals() const {
+  return std::any_of(input_.begin(), input_.end(), [&](const std::string &text) { return is_literal(split(single_, text).second); });
+}
+
+void TensorArgs::add_literals(const Graph &g, std::map<std::string, Tensor> &to, bool steps, Literals which) const {
   for (const std::string &text : input_) {
-    auto [name, value] = split("--input", text);
+    auto [name, value] = split(single_, text);
     if (!is_literal(value)) continue;
     Value v = g.find_input(name);
+    if (!v && which == Literals::known) continue;
     if (!v) {
       std::vector<std::string_view> names;
       for (Value i : g.inputs()) names.push_back(i.node->attrs.word(Attr::name));
-      throw CompileError(fmt::format("--input {}: graph @{} has no input '{}'{}", text, g.name, name,
+      throw CompileError(fmt::format("{} {}: graph @{} has no input '{}'{}", single_, text, g.name, name,
                                      did_you_mean(name, names)));
     }
     Type type = v.type();
-    if (std::optional<Shape> shape = steps ? nesting(value, v.rank() + 1) : std::nullopt) type.shape.insert(type.shape.begin(), (*shape)[0]);
-    add(to, name, literal(fmt::format("--input {}", name), value, type));
+    std::optional<Shape> one = nesting(value, v.rank()), all = steps ? nesting(value, v.rank() + 1) : std::nullopt;
+    if (all) {
+      type.shape.insert(type.shape.begin(), (*all)[0]);
+      one = all;
+    }
+    if (!is_static(type.shape)) {
+      if (!one) throw CompileError(fmt::format("{} {}: expected brackets for {}", single_, name, type.str()));
+      type.shape = *one;
+    }
+    add(to, name, literal(fmt::format("{} {}", single_, name), value, type));
   }
 }
 

@@ -141,7 +141,7 @@ std::string report(const Measured &m, double peak, const Executable &e) {
 void bench(const BenchOptions &o) {
   int threads = o.code.threads();
   std::map<std::string, Tensor> given = o.tensors.files();
-  Model m = o.model.load(given, o.program.reading());
+  Model m = o.model.load(seen_by_import(o.model, o.tensors, given), o.program.reading());
   if (!o.model.is_onnx()) resolve_dims(m.graph, o.model.dims(), o.tensors.types(*m.graph, given));
   o.program.apply(m.graph);
   const Graph &g = *m.graph;

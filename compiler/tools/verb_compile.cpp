@@ -118,6 +118,7 @@ void add_compile(Driver &d) {
   CLI::App *app =
       d.app.add_subcommand("compile", "Compile a model to a library, an object, or text of a stage");
   o->model.declare(*app);
+  o->model.declare_constants(*app);
   std::vector<std::string> names;
   std::string doc = "what to write; default: as FILE's extension says, or so";
   for (const Form &f : kForms) {

@@ -77,6 +77,7 @@ void add_info(Driver &d) {
   auto o = std::make_shared<Options>();
   CLI::App *app = d.app.add_subcommand("info", "Tell a model's inputs, outputs, parameters and ops; where all dims are bound, its work and memory");
   o->model.declare(*app);
+  o->model.declare_constants(*app);
   o->code.declare_target(*app);
   app->callback([&d, o] {
     d.chosen = [o] {

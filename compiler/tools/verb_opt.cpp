@@ -17,6 +17,7 @@ void add_opt(Driver &d) {
   auto o = std::make_shared<Options>();
   CLI::App *app = d.app.add_subcommand("opt", "Run passes over a graph and print it");
   o->model.declare(*app);
+  o->model.declare_constants(*app);
   app->add_option("--passes", o->passes, "passes in order, e.g. grad(loss),simplify (see `trellis passes`)")
       ->type_name("LIST");
   app->add_option("-o,--output", o->output, "where the text goes, or standard ONNX (FILE.onnx); default: standard output")

@@ -119,7 +119,7 @@ Model load_for(const RunOptions &o, const std::map<std::string, Tensor> &given) 
 void run(const RunOptions &o) {
   o.code.threads(); // a wrong number is said first
   std::map<std::string, Tensor> inputs = o.tensors.files();
-  Model m = load_for(o, inputs);
+  Model m = load_for(o, seen_by_import(o.model, o.tensors, inputs, o.stream.any()));
   bool steps = o.stream.any() || !m.graph->updates.empty();
   if (!o.model.is_onnx()) {
     std::map<std::string, Type> types = o.tensors.types(*m.graph, inputs, steps);
