@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
-#ifdef __SANITIZE_ADDRESS__
+#ifdef TRELLIS_UNDER_ASAN
 #include <sanitizer/asan_interface.h>
 #endif
 
@@ -24,7 +24,7 @@ template <class T> T *new_array(size_t count) {
   return static_cast<T *>(calloc(count > 0 ? count : 1, sizeof(T)));
 }
 
-#ifdef __SANITIZE_ADDRESS__
+#ifdef TRELLIS_UNDER_ASAN
 void set_poisoned(const void *at, int64_t bytes, bool poisoned) {
   (poisoned ? __asan_poison_memory_region : __asan_unpoison_memory_region)(at, static_cast<size_t>(bytes));
 }
@@ -259,7 +259,7 @@ uint32_t Context::control(uint32_t c) {
 
 // Under AddressSanitizer the arena is poisoned but for what the call's slots span. Elsewhere it is nothing.
 void Context::expose([[maybe_unused]] uint32_t c) const {
-#ifdef __SANITIZE_ADDRESS__
+#ifdef TRELLIS_UNDER_ASAN
   set_poisoned(arena.data(), prog->arena_bytes, true);
   for (uint32_t a = 0; a < prog->calls[c].arg_count; ++a) {
     const trellis_slot &slot = prog->slots[prog->calls[c].args[a]];

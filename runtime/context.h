@@ -3,6 +3,15 @@
 #include "runtime/text.h"
 #include "runtime/trellis.h"
 
+// Whether AddressSanitizer instruments this translation unit: g++ says so by a macro, clang by a feature.
+#ifdef __SANITIZE_ADDRESS__
+#define TRELLIS_UNDER_ASAN
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define TRELLIS_UNDER_ASAN
+#endif
+#endif
+
 namespace trellis::runtime {
 
 /// Zeroed memory, 64-byte aligned; in huge pages, where the system has them, when it is large.

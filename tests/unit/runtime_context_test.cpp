@@ -1,4 +1,5 @@
 // Contexts: results over threads, sharing, state, profiles.
+#include "runtime/context.h"
 #include "runtime_fixture.h"
 #include <atomic>
 #include <cstring>
@@ -194,7 +195,7 @@ TEST(RuntimeContext, ALargeArenaIsAlignedAndZero) {
 }
 
 TEST(RuntimeContext, UnderAddressSanitizerAKernelMayTouchItsSlotsAlone) {
-#ifdef __SANITIZE_ADDRESS__
+#ifdef TRELLIS_UNDER_ASAN
   OneCall program([](void *const *args, int64_t, int64_t) { ++static_cast<char *>(args[0])[100]; }, 1);
   uint32_t arg = 0;
   trellis_slot slot{TRELLIS_SLOT_ARENA, 0, 64, 101};
