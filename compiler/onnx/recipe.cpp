@@ -132,11 +132,11 @@ std::vector<ReadableOperator> readable_operators() {
 const Recipes &Recipes::all() {
   static const Recipes recipes = [] {
     Recipes r;
-    for (auto add : {add_elementwise, add_movement, add_shape, add_reduction, add_contraction, add_pooling, add_normalisation, add_indexed,
-                     add_control, add_loops, add_counted, add_mixing, add_recurrent, add_signal, add_training})
+    for (auto add : {add_classic, add_contraction, add_control, add_counted, add_determinant, add_elementwise, add_features,
+                     add_fused, add_fused_attention, add_indexed, add_loops, add_mixing, add_movement, add_normalisation,
+                     add_pooling, add_quantised, add_random, add_recurrent, add_reduction, add_retired, add_sampling,
+                     add_shape, add_signal, add_training, add_trees, add_vectors})
       add(r);
-    for (auto add : {add_sampling, add_random, add_features, add_determinant, add_quantised, add_fused, add_fused_attention, add_classic, add_trees,
-                     add_vectors, add_retired}) add(r);
     return r;
   }();
   return recipes;

@@ -104,12 +104,13 @@ private:
 };
 
 /// The families (a file each).
-void add_elementwise(Recipes &), add_movement(Recipes &), add_shape(Recipes &), add_reduction(Recipes &), add_contraction(Recipes &),
-    add_pooling(Recipes &), add_normalisation(Recipes &), add_indexed(Recipes &), add_control(Recipes &), add_loops(Recipes &), add_counted(Recipes &), add_mixing(Recipes &), add_recurrent(Recipes &), add_signal(Recipes &), add_training(Recipes &);
-
-void add_sampling(Recipes &), add_random(Recipes &), add_features(Recipes &), add_determinant(Recipes &);
-void add_quantised(Recipes &), add_fused(Recipes &), add_fused_attention(Recipes &), add_classic(Recipes &), add_trees(Recipes &),
-    add_vectors(Recipes &), add_retired(Recipes &);
+void add_classic(Recipes &), add_contraction(Recipes &), add_control(Recipes &), add_counted(Recipes &),
+    add_determinant(Recipes &), add_elementwise(Recipes &), add_features(Recipes &), add_fused(Recipes &),
+    add_fused_attention(Recipes &), add_indexed(Recipes &), add_loops(Recipes &), add_mixing(Recipes &),
+    add_movement(Recipes &), add_normalisation(Recipes &), add_pooling(Recipes &), add_quantised(Recipes &),
+    add_random(Recipes &), add_recurrent(Recipes &), add_reduction(Recipes &), add_retired(Recipes &),
+    add_sampling(Recipes &), add_shape(Recipes &), add_signal(Recipes &), add_training(Recipes &), add_trees(Recipes &),
+    add_vectors(Recipes &);
 
 /// The op whose table row has this ONNX name and takes operands one for one: elementwise, and composites of such.
 std::optional<Op> aliased(std::string_view name);
