@@ -10,7 +10,7 @@
 namespace trellis {
 
 Model parse_model(std::string_view text, const std::string &file, const std::string &folder) {
-  Model m{file, nullptr, {}, {}, {}, {}};
+  Model m{.path = file};
   std::map<std::string, SafeTensors> files;
   ParseOptions options;
   options.data = [&](const DataRef &ref) {
@@ -36,14 +36,17 @@ Model load_model(const std::string &path, const LoadOptions &options) {
   if (!is_onnx(path)) return load_text(path);
   onnx::Imported imported = onnx::import_model(onnx::read_file(path), {options.given, options.dims, options.reading == Reading::trainable});
   verify(*imported.graph);
-  return {path, std::move(imported.graph), std::move(imported.weights), {}, {}, {}, std::move(imported.counted)};
+  return {.path = path,
+          .graph = std::move(imported.graph),
+          .weights = std::move(imported.weights),
+          .counted = std::move(imported.counted)};
 }
 
 Model open_model(const std::string &path) {
   if (!is_onnx(path)) return load_text(path);
   auto file = std::make_shared<const onnx::File>(onnx::read_file(path));
   onnx::Interface interface = onnx::interface_of(*file);
-  Model m{path, std::move(interface.inputs), std::move(interface.weights), {}, {}, {}};
+  Model m{.path = path, .graph = std::move(interface.inputs), .weights = std::move(interface.weights)};
   m.bind = [file](const Bindings &dims, Reading reading) {
     std::unique_ptr<Graph> g = onnx::import_model(*file, {{}, dims, reading == Reading::trainable}).graph;
     verify(*g);

@@ -21,14 +21,14 @@ using Binder = std::function<std::unique_ptr<Graph>(const Bindings &dims, Readin
 
 /// A model and where its large constants came from.
 struct Model {
-  std::string path;
-  std::unique_ptr<Graph> graph; ///< where `bind` is not null: the inputs alone
-  std::vector<NamedTensor> weights;     ///< that the file itself holds
-  std::map<const void *, DataRef> data; ///< by storage
+  std::string path = {};
+  std::unique_ptr<Graph> graph = {}; ///< where `bind` is not null: the inputs alone
+  std::vector<NamedTensor> weights = {};     ///< that the file itself holds
+  std::map<const void *, DataRef> data = {}; ///< by storage
   /// Of an open model, which is read anew for every binding of its dims; null: `graph` is whole, and bind_dims binds it.
-  Binder bind;
+  Binder bind = {};
   /// Names and types of the outputs of an open model; no type where the file does not say.
-  std::vector<std::pair<std::string, std::optional<Type>>> outputs;
+  std::vector<std::pair<std::string, std::optional<Type>>> outputs = {};
   std::vector<CountedOutput> counted = {}; ///< outputs whose number of elements depends on data
 
   /// For what binds dims again and again. `graph` must outlive it.

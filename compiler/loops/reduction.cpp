@@ -156,21 +156,20 @@ private:
     auto step = [&](int into, const Index &slot, const Index &position) {
       return std::vector<Stmt>{make_store(into, slot, k_.op(combine(), {k_.load(into, slot), element(nest_.at({{axis.id, position}}))}, dtype()))};
     };
-    auto vector_loop = [&](int64_t w, std::vector<Stmt> body, IndexVar j) {
-      (void)w;
+    auto vector_loop = [&](std::vector<Stmt> body, IndexVar j) {
       return make_loop(Stmt::Loop::vector, j, std::move(body), int(lanes), true);
     };
     if (width) {
       IndexVar j = k_.var(width);
-      out.push_back(vector_loop(width, {make_store(acc, Index(j), identity(k_, kind(), dtype()))}, j));
+      out.push_back(vector_loop({make_store(acc, Index(j), identity(k_, kind(), dtype()))}, j));
       IndexVar b = k_.var(blocks), i = k_.var(width);
       std::vector<Stmt> body;
-      body.push_back(vector_loop(width, step(acc, Index(i), Index(b) * width + Index(i)), i));
+      body.push_back(vector_loop(step(acc, Index(i), Index(b) * width + Index(i)), i));
       inner.push_back(make_loop(Stmt::Loop::serial, b, std::move(body)));
     }
     if (more) {
       IndexVar j = k_.var(more);
-      inner.push_back(vector_loop(more, step(acc, Index(j), Index(j) + blocks * width), j));
+      inner.push_back(vector_loop(step(acc, Index(j), Index(j) + blocks * width), j));
     }
     if (rest) {
       out.push_back(make_store(tail, Index(0), identity(k_, kind(), dtype())));

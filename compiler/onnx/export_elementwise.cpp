@@ -12,7 +12,6 @@ DType widened(DType t) {
   switch (t) {
   case DType::boolean: case DType::i8: case DType::i16: case DType::u8: case DType::u16: return DType::i32;
   case DType::u32: case DType::u64: return DType::i64;
-  case DType::f16: case DType::bf16: return t;
   default: return t;
   }
 }
