@@ -109,6 +109,7 @@ private:
     }
     if (!returned) report(peek(), fmt::format("graph @{} has no 'return'", g->name));
     next();
+    g->location = at(name); // of what speaks of the graph as a whole
     return g;
   }
 

@@ -104,31 +104,32 @@ void grad(Graph &g, const std::string &of, const std::vector<std::string> &wrt) 
   for (const NamedValue &o : g.outputs) {
     names += (names.empty() ? "" : ", ") + o.name;
     if (of.empty() ? scalar(o.value) : o.name == of) {
-      if (y) throw CompileError(fmt::format("grad: several outputs are scalar; name one of them: {}", names));
+      if (y) throw CompileError(g.location, fmt::format("grad: several outputs are scalar; name one of them: {}", names));
       y = o.value;
     }
   }
   if (!y)
-    throw CompileError(of.empty()
+    throw CompileError(g.location,
+                       of.empty()
                            ? fmt::format("grad: no output is a floating-point scalar (outputs: {})", names)
                            : fmt::format("grad: there is no output '{}' (outputs: {})", of, names));
   Values xs;
   for (const std::string &name : wrt) {
     Value x = g.find_input(name);
-    if (!x) throw CompileError(fmt::format("grad: there is no input '{}'", name));
+    if (!x) throw CompileError(g.location, fmt::format("grad: there is no input '{}'", name));
     xs.push_back(x);
   }
   if (wrt.empty())
     for (Value v : g.inputs())
       if (v.node->attrs.get_or<std::string>(Attr::role, "data") == "param" && is_float(v.dtype()))
         xs.push_back(v);
-  if (xs.empty()) throw CompileError("grad: the graph has no parameter: name the inputs, e.g. grad(loss, x)");
+  if (xs.empty()) throw CompileError(g.location, "grad: the graph has no parameter: name the inputs, e.g. grad(loss, x)");
   Values dxs = gradients(y, xs);
   for (size_t i = 0; i < xs.size(); ++i) {
     if (!dxs[i]) check_differentiable(y, xs[i]);
     std::string name = "grad." + xs[i].node->attrs.word(Attr::name);
     for (const NamedValue &o : g.outputs)
-      if (o.name == name) throw CompileError(fmt::format("grad: the graph has an output '{}' already", name));
+      if (o.name == name) throw CompileError(g.location, fmt::format("grad: the graph has an output '{}' already", name));
     Value dx = dense(dxs[i], xs[i]);
     g.set_name(dx, name);
     g.outputs.push_back({name, dx});

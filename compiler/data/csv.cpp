@@ -160,7 +160,7 @@ public:
   }
 
   Dataset read() {
-    Dataset out;
+    Dataset out{.where = file_location(path_)};
     const int64_t n = int64_t(rows_.size()), features = int64_t(table_.columns()) - 1;
     out.inputs = allocate(options_.dtype, {n, features}, file_location(path_));
     int64_t to = 0;

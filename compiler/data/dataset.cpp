@@ -46,10 +46,10 @@ Dataset take_rows(const Dataset &from, std::span<const uint32_t> rows) {
 
 std::pair<Dataset, Dataset> split(const Dataset &all, double test_fraction, uint64_t seed) {
   const int64_t n = all.size();
-  if (n < 2) throw CompileError(fmt::format("cannot split {} sample(s) into a training and a test part", n));
+  if (n < 2) throw CompileError(all.where, fmt::format("cannot split {} sample(s) into a training and a test part", n));
   if (!(test_fraction > 0 && test_fraction < 1))
     throw CompileError(
-        fmt::format("the test part is {} of the samples; expected a number between 0 and 1", test_fraction));
+        all.where, fmt::format("the test part is {} of the samples; expected a number between 0 and 1", test_fraction));
   std::vector<uint32_t> order = permutation(uint32_t(n), seed, 0);
   auto middle = order.begin() + std::clamp(std::llround(double(n) * test_fraction), 1LL, (long long)n - 1);
   std::sort(order.begin(), middle);

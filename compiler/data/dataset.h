@@ -1,5 +1,6 @@
 // Samples with their targets, and the order in which training sees them.
 #pragma once
+#include "ir/diag.h"
 #include "ir/tensor.h"
 #include <cstdint>
 #include <span>
@@ -15,6 +16,7 @@ struct Dataset {
   int classes = 0;     ///< 0: the targets are values
   std::vector<std::string> class_names = {};   ///< one for each class
   std::vector<std::string> feature_names = {}; ///< one for each column of rank-2 inputs, or empty
+  Location where = {};                 ///< the file that it was read from
   std::vector<std::string> notes = {}; ///< what the reader decided and the user should see, a line each
   int64_t size() const { return inputs.dims().empty() ? 0 : inputs.dims()[0]; }
 };

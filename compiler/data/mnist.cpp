@@ -32,7 +32,7 @@ static Dataset load_part(const std::string &folder, const std::string &part) {
   expect(labels.size() == n, label_path, labels,
          fmt::format("{} labels, one for each image of {}", n, image_path));
 
-  Dataset out{.classes = kClasses};
+  Dataset out{.classes = kClasses, .where = file_location(image_path)};
   for (int i = 0; i < kClasses; ++i) out.class_names.push_back(std::to_string(i));
   std::array<float, 256> scaled;
   for (int i = 0; i < 256; ++i) scaled[size_t(i)] = float(i) / 255.0f;

@@ -57,13 +57,13 @@ const Step &Trainer::step_for(std::map<int64_t, Step> &steps, const StepFactory 
 }
 
 static void require_samples(const Dataset &d, const char *what) {
-  if (d.size() < 1) throw CompileError(fmt::format("the {} set has no samples", what));
+  if (d.size() < 1) throw CompileError(d.where, fmt::format("the {} set has no samples", what));
   if (d.targets.dims().empty() || d.targets.dims()[0] != d.size())
     throw CompileError(
-        fmt::format("the {} set has {} samples, but another number of targets", what, d.size()));
+        d.where, fmt::format("the {} set has {} samples, but another number of targets", what, d.size()));
   if (d.size() > int64_t(UINT32_MAX))
     throw CompileError(
-        fmt::format("the {} set has {} samples: at most 2^32 - 1 are handled", what, d.size()));
+        d.where, fmt::format("the {} set has {} samples: at most 2^32 - 1 are handled", what, d.size()));
 }
 
 void Trainer::run(const Dataset &train, const Dataset *test) {
@@ -71,7 +71,7 @@ void Trainer::run(const Dataset &train, const Dataset *test) {
   int64_t n = train.size(), full = n / options_.batch, rest = n % options_.batch;
   int64_t steps = full + (rest && !options_.drop_last);
   if (steps == 0)
-    throw CompileError(fmt::format(
+    throw CompileError(train.where, fmt::format(
         "the training set has {} samples, fewer than a batch of {}, and the last batch is left out", n,
         options_.batch));
   Batches batches{train, {}, {}};

@@ -26,7 +26,8 @@ static TrainingData load_table(const DataOptions &o) {
   std::tie(out.train, out.test) = split(all, kTestPart, o.seed);
   out.scaling = o.scaling ? *o.scaling : fit_scaling(out.train.inputs);
   if (int64_t(out.scaling->mean.size()) != out.train.inputs.dims()[1])
-    throw CompileError(fmt::format("{}: has {} columns of inputs, but the model was trained on {}", o.from,
+    throw CompileError(file_location(o.from),
+                       fmt::format("has {} columns of inputs, but the model was trained on {}",
                                    out.train.inputs.dims()[1], out.scaling->mean.size()));
   apply_scaling(*out.scaling, out.train.inputs);
   apply_scaling(*out.scaling, out.test.inputs);

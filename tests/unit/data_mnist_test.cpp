@@ -34,6 +34,7 @@ TEST(Mnist, LoadsAFolder) {
   EXPECT_EQ(train.classes, 10);
   EXPECT_EQ(train.class_names[3], "3");
   EXPECT_EQ(test.size(), 1);
+  EXPECT_TRUE(test.where.str().ends_with("/t10k-images-idx3-ubyte")) << test.where.str();
 }
 
 TEST(Mnist, ErrorsNameTheFile) {
