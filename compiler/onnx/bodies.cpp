@@ -81,9 +81,15 @@ Values scan(Importer &importer, const Values &carried, const Values &sliced, con
   Values state, parts;
   for (Value v : carried) state.push_back(importer.placeholder(v.type()));
   for (Value v : sliced) parts.push_back(importer.placeholder({v.dtype(), Shape(v.shape().begin() + 1, v.shape().end())}));
-  Values arguments = state, results = f(state, parts);
+  Value number = importer.placeholder({DType::i64, {}});
+  Importer::Rolled rolled(importer, number);
+  Values arguments = state, all = sliced, results = f(state, parts);
   arguments.insert(arguments.end(), parts.begin(), parts.end());
-  return close_scan(carried, sliced, arguments, results);
+  if (rolled.drew()) {
+    all.push_back(iota(number.graph(), {DType::i64, {sliced[0].shape()[0]}}, 0));
+    arguments.push_back(number);
+  }
+  return close_scan(carried, all, arguments, results);
 }
 
 } // namespace trellis::onnx

@@ -318,16 +318,6 @@ Entries Importer::inline_function(const FunctionProto &f, const NodeProto &node,
   return out;
 }
 
-// One seed for all, in a state that training moves on.
-Value Importer::drop_out(Value x, double ratio) {
-  if (!seed_) {
-    std::string name(kDropoutSeed);
-    while (graph_->find_input(name)) name += "_";
-    seed_ = graph_->input(name, {DType::u64, {}}, "state", "zero");
-  }
-  return dropout(x, seed_, ratio, dropouts_++);
-}
-
 // --- the result ---
 
 // A copy without what no output needs: shape arithmetic, weights that became attributes.

@@ -60,7 +60,27 @@ public:
   bool trainable() const { return options_.trainable; }
   Value drop_out(Value x, double ratio);
 
+  /// While it lives, a body is read once for all its iterations, of which `number` (an i64 scalar) tells the one at hand.
+  class Rolled {
+  public:
+    Rolled(Importer &importer, Value number) : importer_(importer) { importer_.turns_.push_back({number, false}); }
+    ~Rolled() { importer_.turns_.pop_back(); }
+    Rolled(const Rolled &) = delete;
+    Rolled &operator=(const Rolled &) = delete;
+    /// Whether a node of the body asked for its seed.
+    bool drew() const { return importer_.turns_.back().drew; }
+
+  private:
+    Importer &importer_;
+  };
+  /// The seed of a node that draws random numbers: another one for each iteration of the bodies it is in.
+  Value seed_here(Value seed);
+
 private:
+  struct Turn {
+    Value number;
+    bool drew;
+  };
   using Opsets = std::unordered_map<std::string, int>;
   void declare_inputs();
   void declare_initialisers(const GraphProto &graph, Scope &scope, bool weights);
@@ -85,6 +105,7 @@ private:
   std::unique_ptr<Graph> graph_;
   Value seed_; // of dropout
   int dropouts_ = 0;
+  std::vector<Turn> turns_; // of rolled bodies, the innermost last
   Opsets opsets_;
   std::unordered_map<std::string, const FunctionProto *> functions_;
   Scope top_;

@@ -93,7 +93,10 @@ struct Loop {
       arguments.push_back(s.importer.placeholder(e.value.type()));
       state.push_back({arguments.back()}), first.push_back(e.value);
     }
-    Entries out = iteration(arguments[0], state);
+    Entries out = [&] {
+      Importer::Rolled rolled(s.importer, arguments[0]);
+      return iteration(arguments[0], state);
+    }();
     Values next, rows;
     for (size_t k = 1; k < out.size(); ++k) (k <= carried.size() ? next : rows).push_back(tensor(out[k]));
     for (size_t k = 0; k < first.size(); ++k)

@@ -1,16 +1,36 @@
 // Random numbers. Each node has a stream of its own of the counter-based generator (ir/ops/random.cpp), numbered by its place
-// in the graph, and the seed is the bits of its attribute 'seed' (without one 0): every run gives the same numbers.
+// in the graph, and the seed is the bits of its attribute 'seed' (without one 0), moved on by the number of the iteration in
+// bodies: every run gives the same numbers.
 #include "compiler/onnx/importer.h"
 #include <bit>
 #include <fmt/format.h>
 
 namespace trellis::onnx {
 
+// One seed for all, in a state that training moves on.
+Value Importer::drop_out(Value x, double ratio) {
+  if (!seed_) {
+    std::string name(kDropoutSeed);
+    while (graph_->find_input(name)) name += "_";
+    seed_ = graph_->input(name, {DType::u64, {}}, "state", "zero");
+  }
+  return dropout(x, seed_here(seed_), ratio, dropouts_++);
+}
+
+// The numbers of nested iterations are digits of one number, in a base whose multiples spread over all 64 bits.
+Value Importer::seed_here(Value seed) {
+  auto factor = [&](uint64_t odd) { return graph_->constant(Tensor::scalar_int(DType::i64, int64_t(odd))); };
+  Value number;
+  for (Turn &t : turns_) number = number ? number * factor(0x5851f42d4c957f2d) + t.number : t.number, t.drew = true;
+  return number ? seed + cast(number * factor(0x9e3779b97f4a7c15), seed.dtype()) : seed;
+}
+
 static Value drawn(Step &s, Op op, DType t, const Shape &shape) {
   s.require(is_float(t), fmt::format("random numbers of {} are not supported", name(t)));
   const AttributeProto *a = s.attr("seed"); // an integer for Dropout
   int64_t seed = !a ? 0 : a->i() ? a->i() : int64_t(std::bit_cast<uint32_t>(a->f()));
-  return random(op, s.g.constant(Tensor::scalar_int(DType::i64, seed)), {t, shape}, int64_t(s.g.node_count()));
+  Value here = s.importer.seed_here(s.g.constant(Tensor::scalar_int(DType::i64, seed)));
+  return random(op, here, {t, shape}, int64_t(s.g.node_count()));
 }
 
 // RandomUniform, RandomNormal, and the same Like an operand.

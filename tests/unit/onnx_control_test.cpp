@@ -1,5 +1,6 @@
 // Loops, scans, branches, sequences and optionals; values by hand.
 #include "tests/unit/onnx_models.h"
+#include <set>
 
 namespace trellis::onnx {
 namespace {
@@ -255,6 +256,94 @@ TEST(OnnxControl, OptionalsAreKnownAtImport) {
   expect(y[0], {}, {1}), expect(y[1], {}, {0}), expect(y[2], {}, {0}), expect(y[3], {2}, {5, 6});
   m.node("OptionalGetElement", {"none"}, {"z"}), m.output("z");
   EXPECT_NE(refusal_of(m).find("(OptionalGetElement): error: the optional has no element"), std::string::npos) << refusal_of(m);
+}
+
+// --- random numbers in bodies ---
+
+void expect_all_differ(const Tensor &t) {
+  std::set<double> seen;
+  for (int64_t k = 0; k < t.size(); ++k) seen.insert(t.get(k));
+  EXPECT_EQ(int64_t(seen.size()), t.size()) << t.type().str();
+}
+TensorProto *count(ModelMaker &m, const std::string &name, int64_t v) {
+  TensorProto *t = m.ints(name, {v});
+  t->clear_dims();
+  return t;
+}
+
+TEST(OnnxControl, EachIterationOfALoopDrawsAnew) {
+  for (int64_t trips : {3, 20}) // unrolled, and a scan
+    for (bool ends : {false, true}) { // by a condition that depends on data: a loop
+      ModelMaker m;
+      m.input("bound", {}), count(m, "n", trips), m.floats("x", {}, {0});
+      Body b(m.node("Loop", {"n", "", "x"}, {"y", "rows"}));
+      b.in("i"), b.in("c"), b.in("v");
+      set_ints(b.node("RandomUniform", {}, {"r"}), "shape", {2});
+      set_ints(b.node("RandomNormal", {}, {"q"}), "shape", {2});
+      attribute(b.node("Concat", {"r", "q"}, {"row"}), "axis")->set_i(0);
+      b.node("Add", {"v", "v"}, {"w"});
+      if (ends) b.node("LessOrEqual", {"w", "bound"}, {"d"});
+      else b.node("Identity", {"c"}, {"d"});
+      b.out("d"), b.out("w"), b.out("row");
+      m.output("rows");
+      Tensor rows = run(import_model(m.file()), {{"bound", floats({}, {1})}})[0];
+      EXPECT_EQ(rows.dims(), (std::vector<int64_t>{trips, 4}));
+      expect_all_differ(rows);
+    }
+}
+
+TEST(OnnxControl, EachIterationOfAScanDrawsAnew) {
+  ModelMaker m;
+  m.input("x", {20, 3});
+  NodeProto *n = m.node("Scan", {"x"}, {"rows"});
+  set_int(n, "num_scan_inputs", 1);
+  Body b(n);
+  b.in("e");
+  b.node("RandomUniformLike", {"e"}, {"r"}), b.out("r");
+  m.output("rows");
+  Imported imported = import_model(m.file());
+  std::map<std::string, Tensor> in{{"x", floats({20, 3}, std::vector<float>(60, 1))}};
+  Tensor rows = run(imported, in)[0];
+  EXPECT_EQ(rows.dims(), (std::vector<int64_t>{20, 3}));
+  expect_all_differ(rows);
+  EXPECT_TRUE(rows == run(imported, in)[0]);
+}
+
+TEST(OnnxControl, IterationsWithinIterationsDrawAnew) {
+  ModelMaker m;
+  count(m, "n", 12), m.floats("x", {}, {0});
+  Body outer(m.node("Loop", {"n", "", "x"}, {"y", "rows"}));
+  outer.in("i"), outer.in("c"), outer.in("v");
+  Body inner(outer.node("Loop", {"n", "", "v"}, {"w", "r"}));
+  inner.in("j"), inner.in("d"), inner.in("u");
+  inner.node("RandomUniformLike", {"u"}, {"s"}), inner.node("Identity", {"d"}, {"e"});
+  inner.out("e"), inner.out("u"), inner.out("s");
+  outer.node("Identity", {"c"}, {"f"}), outer.out("f"), outer.out("w"), outer.out("r");
+  m.output("rows");
+  Tensor rows = run(import_model(m.file()), {})[0];
+  EXPECT_EQ(rows.dims(), (std::vector<int64_t>{12, 12}));
+  expect_all_differ(rows);
+}
+
+TEST(OnnxControl, TrainingDropsAnewInEachIteration) {
+  ModelMaker m;
+  m.input("x", {8, 64});
+  NodeProto *n = m.node("Scan", {"x"}, {"rows"});
+  set_int(n, "num_scan_inputs", 1);
+  Body b(n);
+  b.in("e"), b.node("Dropout", {"e"}, {"r"}), b.out("r");
+  m.output("rows");
+  ImportOptions o;
+  o.trainable = true;
+  Tensor ones = floats({8, 64}, std::vector<float>(512, 1)), seed(DType::u64, {});
+  Tensor rows = run(import_model(m.file(), o), {{"x", ones}, {"dropout.seed", seed}})[0];
+  std::set<std::vector<bool>> masks;
+  for (int64_t r = 0; r < 8; ++r) {
+    std::vector<bool> mask;
+    for (int64_t c = 0; c < 64; ++c) mask.push_back(rows.get(r * 64 + c) != 0);
+    masks.insert(mask);
+  }
+  EXPECT_EQ(masks.size(), 8u);
 }
 
 } // namespace
