@@ -153,6 +153,7 @@ static Values affine_grid(Step &s) {
   Ints dims(size.begin() + 2, size.end());
   int64_t r = int64_t(dims.size()), points = 1;
   s.require(theta.rank() == 3 && theta.shape()[1].value() == r && theta.shape()[2].value() == r + 1, fmt::format("theta is {}", theta.type().str()));
+  s.require(size[0] == theta.shape()[0].value(), fmt::format("the size has a batch of {}, but theta one of {}", size[0], theta.shape()[0].value()));
   for (int64_t d : dims) {
     s.require(d > 0 && d < 1 << 24, "a dim is not positive, or too large");
     points *= d;
