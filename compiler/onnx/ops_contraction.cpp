@@ -47,6 +47,8 @@ static Values conv_transpose(Step &s) {
   s.require(stride.size() == n && dilation.size() == n && pads.size() == 2 * n && more.size() == n, "strides, dilations or pads do not fit the kernel");
   if (shape.size() == r) shape.erase(shape.begin(), shape.begin() + 2);
   s.require(shape.empty() || shape.size() == n, "'output_shape' does not fit the kernel");
+  for (const Ints *all : {&pads, &more, &shape})
+    for (int64_t d : *all) s.require(d >= 0 && d < int64_t(1) << 31, "a padding or dim of the output is negative, or too large");
   std::string automatic = s.s("auto_pad", "NOTSET");
   Ints lo(n), hi(n), crop_lo(2, 0), crop_hi(2, 0);
   bool crops = false;

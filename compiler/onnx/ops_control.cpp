@@ -73,7 +73,7 @@ static const Values &sequence(Step &s, int i) {
   return *e->sequence;
 }
 static int64_t position(Step &s, int i, size_t size, bool end) {
-  int64_t n = int64_t(size), at = s.has(i) ? int64_t(s.known_real(i)) : end ? n : n - 1;
+  int64_t n = int64_t(size), at = s.has(i) ? s.known_whole(i) : end ? n : n - 1;
   s.require(at >= -n && at < n + (end ? 1 : 0), fmt::format("position {} in a sequence of {}", at, n));
   return at < 0 ? at + n : at;
 }
@@ -98,9 +98,13 @@ static Values split_to_sequence(Step &s) {
   int64_t axis = s.axis(s.i("axis", 0), x.rank()), n = x.shape()[size_t(axis)];
   Ints extents;
   bool keep = true;
+  constexpr int64_t kMost = 1 << 16;
+  auto bounded = [&](int64_t parts) { s.require(parts <= kMost, fmt::format("a sequence of {} parts is not supported", parts)); };
+  bounded(s.has(1) ? 0 : n);
   if (!s.has(1)) extents.assign(size_t(n), 1), keep = s.i("keepdims", 1) != 0;
   else if (Ints given = s.known_ints(1); s.in(1).rank() == 0) {
     s.require(given[0] > 0, "a part has no elements");
+    bounded(n / given[0]);
     for (int64_t at = 0; at < n; at += given[0]) extents.push_back(std::min(given[0], n - at));
   } else extents = given;
   int64_t sum = 0;

@@ -19,35 +19,44 @@ static Values count_grams(Step &s) {
     s.require(c >= 0 && c < int64_t(1) << 31, "'ngram_indexes' is out of range");
     width = std::max(width, c + 1);
   }
+  s.table({width, longest - shortest + 1}, "the columns that 'ngram_indexes' names, for each length,");
   Dim rows = x.rank() == 2 ? x.shape()[0] : Dim(1);
   int64_t tokens = x.shape().back();
   Value t = reshape(cast(x, DType::i64), {rows, tokens, 1}), total;
   int64_t gram = 0; // number of the first gram of a length in the pool
+  int64_t comparisons = 0;
   for (int64_t n = 1; n <= int64_t(starts.size()); ++n) {
     int64_t from = starts[size_t(n - 1)], to = n < int64_t(starts.size()) ? starts[size_t(n)] : int64_t(pool.size());
     s.require(from >= 0 && from <= to && to <= int64_t(pool.size()) && (to - from) % n == 0, "'ngram_counts' does not fit the pool");
     int64_t count = (to - from) / n;
     s.require(gram + count <= int64_t(columns.size()), "'ngram_indexes' needs an entry a gram");
-    // Where each gram counts; of two equal ones the columns differ.
-    Ints place(size_t(width), -1);
-    for (int64_t k = 0; k < count; ++k) place[size_t(columns[size_t(gram + k)])] = k;
+    const int64_t *column = columns.data() + gram;
     gram += count;
     if (n < shortest || n > longest || count == 0) continue;
+    Values want; // the tokens at each place of the grams
+    for (int64_t j = 0; j < n; ++j) {
+      Ints tokens_at;
+      for (int64_t k = 0; k < count; ++k) tokens_at.push_back(pool[size_t(from + k * n + j)]);
+      want.push_back(reshape(s.constant(tokens_at), {1, 1, count}));
+    }
     Value found;
-    for (int64_t by = 1; by <= (n == 1 ? 1 : skips + 1); ++by) {
+    for (int64_t by = 1; by == 1 || (n > 1 && by - 1 <= skips); ++by) {
       int64_t windows = tokens - by * (n - 1);
       if (windows <= 0) break;
+      constexpr int64_t kMost = 1 << 14;
+      comparisons += n;
+      s.require(comparisons <= kMost, fmt::format("the lengths and distances of grams need more than {} comparisons", kMost));
       Value equal;
       for (int64_t j = 0; j < n; ++j) {
-        Ints want;
-        for (int64_t k = 0; k < count; ++k) want.push_back(pool[size_t(from + k * n + j)]);
-        Value here = eq(narrow(t, 1, j * by, j * by + windows), reshape(s.constant(want), {1, 1, count}));
+        Value here = eq(narrow(t, 1, j * by, j * by + windows), want[size_t(j)]);
         equal = equal ? bit_and(equal, here) : here;
       }
       Value sums = reduce_over(cast(equal, DType::f32), "sum", {1}); // [rows, count]
       found = found ? found + sums : sums;
     }
     if (!found) continue;
+    Ints place(size_t(width), -1); // where each gram counts; of two equal ones the columns differ
+    for (int64_t k = 0; k < count; ++k) place[size_t(column[k])] = k;
     found = gather(found, s.constant(place), 1);
     total = total ? total + found : found;
   }
@@ -72,14 +81,15 @@ static Values mel_weights(Step &s) {
     return int64_t(v);
   };
   int64_t bands = whole(0), length = whole(1), rate = whole(2), bins = length / 2 + 1;
-  s.require(bins * bands < int64_t(1) << 28, "the matrix is too large");
+  s.table({bins, bands}, "the matrix");
   auto mel = [](double hertz) { return 2595 * std::log10(1 + hertz / 700); };
   double low = mel(s.known_real(3)), step = (mel(s.known_real(4)) - low) / double(bands + 2);
   Ints corner;
   for (int64_t k = 0; k < bands + 2; ++k) {
     double hertz = 700 * (std::pow(10, (double(k) * step + low) / 2595) - 1);
-    corner.push_back(int64_t(std::floor(double(length + 1) * hertz / double(rate))));
-    s.require(corner.back() >= 0 && corner.back() < bins, "an edge lies beyond the spectrum");
+    double bin = std::floor(double(length + 1) * hertz / double(rate));
+    s.require(bin >= 0 && bin < double(bins), "an edge lies beyond the spectrum");
+    corner.push_back(int64_t(bin));
   }
   Tensor w(s.dtype(s.i("output_datatype", 1)), {bins, bands});
   for (int64_t k = 0; k < bands; ++k) {

@@ -68,7 +68,9 @@ Values self_attention(Step &s, Value projected, Value mask, Value past, Value ad
   int64_t width = projected.shape()[2];
   s.require(!s.i("do_rotary", 0) && !s.i("past_present_share_buffer", 0), "do_rotary and past_present_share_buffer are not supported");
   Ints sizes = s.ints("qkv_hidden_sizes", Ints(3, width / 3));
-  s.require(sizes.size() == 3 && sizes[0] > 0 && sizes[1] > 0 && sizes[2] > 0 && sizes[0] + sizes[1] + sizes[2] == width, "the weights do not divide into queries, keys and values");
+  bool fit = sizes.size() == 3;
+  for (int64_t k : sizes) fit &= k > 0 && k <= width;
+  s.require(fit && sizes[0] + sizes[1] + sizes[2] == width, "the weights do not divide into queries, keys and values");
   Values parts = split(projected, sizes, 2);
   Heads h{split_heads(s, parts[0], n), split_heads(s, parts[1], n), split_heads(s, parts[2], n), 0};
   if (past) {

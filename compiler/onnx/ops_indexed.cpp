@@ -140,7 +140,7 @@ static Values scatter_nd(Step &s) {
 
 static Values top(Step &s) {
   Value x = s.in(0);
-  int64_t k = s.version < 10 ? s.need_i("k") : int64_t(s.known_real(1)), axis = s.axis(s.i("axis", -1), x.rank());
+  int64_t k = s.version < 10 ? s.need_i("k") : s.known_whole(1), axis = s.axis(s.i("axis", -1), x.rank());
   s.require(k >= 0 && k <= x.shape()[size_t(axis)].value(), fmt::format("k is {}, for an axis of {}", k, x.shape()[size_t(axis)].str()));
   Sorted t = top_k(x, k, axis, s.i("largest", 1) != 0);
   return {t.values, t.indices};

@@ -10,6 +10,7 @@ static Values reshape_to(Step &s) {
   Ints want = s.version < 5 ? s.ints("shape") : s.known_ints(1);
   bool zero_is_zero = s.i("allowzero", 0) != 0;
   Shape to;
+  constexpr int64_t kMost = int64_t(1) << 41; // more than any tensor has
   int64_t known = 1, open = -1;
   for (size_t i = 0; i < want.size(); ++i) {
     if (want[i] == 0 && !zero_is_zero) {
@@ -18,7 +19,7 @@ static Values reshape_to(Step &s) {
     }
     s.require(want[i] >= -1 && (want[i] != -1 || open < 0), "the new shape has more than one -1, or other negative dims");
     if (want[i] == -1) open = int64_t(i), to.push_back(1);
-    else to.push_back(want[i]), known = std::min<int64_t>(known, int64_t(1) << 40) * std::min<int64_t>(want[i], int64_t(1) << 20);
+    else to.push_back(want[i]), known = known > kMost / std::max<int64_t>(want[i], 1) ? kMost : known * want[i];
   }
   if (open >= 0) {
     s.require(known > 0 && x.type().size() % known == 0, fmt::format("{} does not divide into the new shape", x.type().str()));
@@ -234,7 +235,7 @@ static Values tiled(Step &s) {
   Ints repeats;
   if (s.version < 6) { // one axis
     repeats.assign(size_t(x.rank()), 1);
-    repeats[size_t(s.axis(int64_t(s.known_real(2)), x.rank()))] = int64_t(s.known_real(1));
+    repeats[size_t(s.axis(s.known_whole(2), x.rank()))] = s.known_whole(1);
   } else
     repeats = s.known_ints(1);
   s.require(int(repeats.size()) == x.rank(), fmt::format("{} counts for {}", repeats.size(), x.type().str()));
@@ -264,7 +265,8 @@ static Values depth_to_space(Step &s) {
 static Values space_to_depth(Step &s) {
   Value x = s.in(0);
   int64_t b = s.need_i("blocksize");
-  s.require(x.rank() == 4 && b > 0 && x.shape()[2].value() % b == 0 && x.shape()[3].value() % b == 0, fmt::format("{} does not divide into blocks", x.type().str()));
+  s.require(x.rank() == 4 && b > 0 && b < 1 << 15 && x.shape()[2].value() % b == 0 && x.shape()[3].value() % b == 0,
+            fmt::format("{} does not divide into blocks", x.type().str()));
   int64_t n = x.shape()[0], c = x.shape()[1], h = x.shape()[2].value() / b, w = x.shape()[3].value() / b;
   std::string mode = s.s("mode", "DCR");
   s.require(mode == "DCR" || mode == "CRD", fmt::format("mode {} is not supported", quote_name(mode)));
@@ -276,6 +278,8 @@ static Values crop(Step &s) {
   Value x = s.in(0);
   Ints border = s.ints("border"), size = s.ints("scale");
   s.require(x.rank() == 4 && border.size() == 4, "'border' needs four entries, and the image rank 4");
+  for (const Ints *all : {&border, &size})
+    for (int64_t d : *all) s.require(d >= 0 && d < int64_t(1) << 31, "a border or size is negative, or too large");
   int64_t h = x.shape()[2], w = x.shape()[3];
   int64_t bottom = size.size() == 2 ? border[1] + size[0] : h - border[3], right = size.size() == 2 ? border[0] + size[1] : w - border[2];
   return {slice(x, {0, 0, border[1], border[0]}, {x.shape()[0], x.shape()[1], bottom, right})};
@@ -301,7 +305,7 @@ static Values center_crop_pad(Step &s) {
 static Values triangle(Step &s) {
   Value x = s.in(0);
   s.require(x.rank() >= 2, "needs a matrix");
-  int64_t k = s.has(1) ? int64_t(s.known_real(1)) : 0;
+  int64_t k = s.has(1) ? s.known_whole(1) : 0;
   Type t{DType::i64, x.shape()};
   Value row = iota(s.g, t, x.rank() - 2), column = iota(s.g, t, x.rank() - 1);
   k = std::clamp<int64_t>(k, -(int64_t(1) << 32), int64_t(1) << 32);

@@ -108,15 +108,18 @@ static Values max_unpool(Step &s) {
   s.require(x.rank() == int(n) + 2 && same(x.shape(), at.shape()), "the indices do not fit");
   Ints stride = s.ints("strides", Ints(n, 1)), pads = s.ints("pads", Ints(2 * n, 0)), dims = dims_of(x.shape());
   s.require(stride.size() == n && pads.size() == 2 * n, "strides or pads do not fit the kernel");
+  for (const Ints *all : {&size, &stride, &pads})
+    for (int64_t d : *all) s.require(d >= 0 && d < 1 << 24, "a kernel, stride or padding is negative, or too large");
   out = {dims[0], dims[1]};
   for (size_t k = 0; k < n; ++k) out.push_back((dims[k + 2] - 1) * stride[k] + size[k] - pads[k] - pads[k + n]);
   for (int64_t d : out) s.require(d >= 0, "a dim is negative");
+  s.require(is_reasonable(shape_of(out)), "no tensor can have the dims that follow from the kernel");
   // Indices count in the shape that follows from the kernel; a given shape has it in its corner.
   Value flat = s.g.splat({x.dtype(), {Dim(element_count(shape_of(out)))}}, 0);
   Value y = reshape(scatter(flat, reshape(at, {x.type().size()}), reshape(x, {x.type().size()}), 0, "set"), shape_of(out));
   if (!s.has(2)) return {y};
   Ints want = s.known_ints(2), lo(out.size(), 0), hi;
-  s.require(want.size() == out.size(), "the output's shape does not fit");
+  s.require(want.size() == out.size() && is_reasonable(shape_of(want)), "the output's shape does not fit");
   for (size_t k = 0; k < want.size(); ++k) hi.push_back(want[k] - out[k]);
   return {pad(y, lo, hi)};
 }
@@ -158,7 +161,10 @@ static Taps taps_of(Step &s, const ResizeAxis &a, const std::string &mode, const
   bool exclude = s.i("exclude_outside", 0) != 0;
   std::string nearest = s.s("nearest_mode", s.version >= 11 ? "round_prefer_floor" : a.scale < 1 ? "ceil" : "floor");
   double shrink = antialias && a.scale < 1 ? 1 / a.scale : 1; // the filter widens with the step
-  int64_t reach = mode == "nearest" ? 1 : int64_t(std::ceil((mode == "cubic" ? 2 : 1) * shrink)) * 2;
+  double radius = mode == "nearest" ? 0.5 : std::ceil((mode == "cubic" ? 2 : 1) * shrink);
+  s.require(radius < 1 << 20, "a scale needs too wide a filter");
+  int64_t reach = int64_t(2 * radius);
+  s.table({reach, a.out}, "the table of an axis's weights");
   t.index.assign(size_t(reach), Ints(size_t(a.out))), t.weight.assign(size_t(reach), std::vector<double>(size_t(a.out)));
   t.outside.resize(size_t(a.out));
   for (int64_t o = 0; o < a.out; ++o) {
@@ -166,7 +172,7 @@ static Taps taps_of(Step &s, const ResizeAxis &a, const std::string &mode, const
     t.outside[size_t(o)] = how == "tf_crop_and_resize" && (x < 0 || x > double(a.in - 1));
     if (mode == "nearest") {
       double i = nearest == "floor" ? std::floor(x) : nearest == "ceil" ? std::ceil(x) : nearest == "round_prefer_ceil" ? std::floor(x + 0.5) : std::ceil(x - 0.5);
-      t.index[0][size_t(o)] = std::clamp<int64_t>(int64_t(i), 0, a.in - 1), t.weight[0][size_t(o)] = 1;
+      t.index[0][size_t(o)] = int64_t(std::clamp(i, 0.0, double(a.in - 1))), t.weight[0][size_t(o)] = 1;
       continue;
     }
     double sum = 0, first = std::floor(x) - double(reach / 2 - 1);
@@ -174,7 +180,7 @@ static Taps taps_of(Step &s, const ResizeAxis &a, const std::string &mode, const
       double i = first + double(k), d = (i - x) / shrink;
       double w = mode == "cubic" ? cubic(d, coefficient) : std::max(0.0, 1 - std::fabs(d));
       if (exclude && (i < 0 || i > double(a.in - 1))) w = 0;
-      t.index[size_t(k)][size_t(o)] = std::clamp<int64_t>(int64_t(i), 0, a.in - 1);
+      t.index[size_t(k)][size_t(o)] = int64_t(std::clamp(i, 0.0, double(a.in - 1)));
       t.weight[size_t(k)][size_t(o)] = w, sum += w;
     }
     if (sum != 0 && (exclude || antialias))
@@ -222,6 +228,7 @@ static Values resized(Step &s) {
   } else if (s.has(at)) scales = reals(at);
   if (!upsample && s.version >= 11 && s.has(3) && scales.empty()) sizes = s.known_ints(3);
   if (how == "tf_crop_and_resize") roi = reals(1);
+  for (double edge : roi) s.require(std::fabs(edge) < 1e6, fmt::format("a region's edge is {}", edge));
   s.require(sizes ? sizes->size() == axes.size() : scales.size() == axes.size(), "scales or sizes need an entry an axis");
   s.require(roi.empty() || roi.size() == 2 * axes.size(), "the region needs two entries an axis");
   std::string policy = s.s("keep_aspect_ratio_policy", "stretch");
@@ -231,21 +238,22 @@ static Values resized(Step &s) {
       double r = double((*sizes)[k]) / double(x.shape()[size_t(axes[k])].value());
       common = policy == "not_larger" ? std::min(common, r) : std::max(common, r);
     }
-  Value inside;
+  constexpr int64_t kMost = int64_t(1) << 24;
+  auto whole = [](double size) { return size < double(kMost) ? int64_t(std::max(std::floor(size), 0.0)) : kMost; };
   for (size_t k = 0; k < axes.size(); ++k) {
     ResizeAxis a;
     a.in = x.shape()[size_t(axes[k])];
     if (!roi.empty()) a.start = roi[k], a.end = roi[k + axes.size()];
     s.require(a.in > 0, "an axis has no elements");
     if (sizes) {
-      a.out = policy == "stretch" ? (*sizes)[k] : int64_t(std::floor(common * double(a.in) + 0.5));
+      a.out = policy == "stretch" ? (*sizes)[k] : whole(common * double(a.in) + 0.5);
       a.scale = policy == "stretch" ? double(a.out) / double(a.in) : common;
     } else {
       a.scale = scales[k];
       s.require(a.scale > 0 && a.scale < 1e6, "a scale is not positive, or too large");
-      a.out = int64_t(std::floor(double(a.in) * (roi.empty() ? 1 : a.end - a.start) * a.scale));
+      a.out = whole(double(a.in) * (roi.empty() ? 1 : a.end - a.start) * a.scale);
     }
-    s.require(a.out > 0 && a.out < int64_t(1) << 24, "a size is not positive, or too large");
+    s.require(a.out > 0 && a.out < kMost, "a size is not positive, or too large");
     if (a.in == a.out && a.scale == 1 && roi.empty()) continue;
     Taps t = taps_of(s, a, mode, how, s.i("antialias", 0) != 0);
     x = apply(s, x, axes[k], t);

@@ -57,7 +57,7 @@ static Values arg_extreme(Step &s) {
 
 static Values running(Step &s) {
   Value x = s.in(0);
-  int64_t axis = s.axis(int64_t(s.known_real(1)), x.rank());
+  int64_t axis = s.axis(s.known_whole(1), x.rank());
   return {cumulative(x, s.node.op_type() == "CumSum" ? "sum" : "prod", axis, s.i("exclusive", 0) != 0, s.i("reverse", 0) != 0)};
 }
 

@@ -153,7 +153,8 @@ static Values affine_grid(Step &s) {
   Ints dims(size.begin() + 2, size.end());
   int64_t r = int64_t(dims.size()), points = 1;
   s.require(theta.rank() == 3 && theta.shape()[1].value() == r && theta.shape()[2].value() == r + 1, fmt::format("theta is {}", theta.type().str()));
-  s.require(size[0] == theta.shape()[0].value(), fmt::format("the size has a batch of {}, but theta one of {}", size[0], theta.shape()[0].value()));
+  s.require(size[0] == theta.shape()[0].value(),
+            fmt::format("the size has a batch of {}, but theta one of {}", size[0], theta.shape()[0].value()));
   for (int64_t d : dims) {
     s.require(d > 0 && d < 1 << 24, "a dim is not positive, or too large");
     points *= d;
@@ -212,8 +213,9 @@ static Values roi_align(Step &s) {
     count[k] = max(ceil(bin[k]), 0);
     std::optional<Tensor> most = s.known_value(reduce_over(count[k], "max", {0}, true));
     s.require(most.has_value(), "without 'sampling_ratio' the regions must be known when the model is imported");
-    grid[k] = std::max<int64_t>(most->size() ? int64_t(most->get(0)) : 1, 1);
-    s.require(grid[k] < kMost, "a region is too large");
+    double points = most->size() ? most->get(0) : 1;
+    s.require(points < double(kMost), "a region is too large, or has an edge that is no number");
+    grid[k] = std::max<int64_t>(int64_t(points), 1);
   }
   Shape shape{rois.shape()[0], out[0], grid[0], out[1], grid[1]};
   Value low[2], high[2], part[2], inside, counted;
@@ -289,7 +291,7 @@ static Values deform_conv(Step &s) {
   Windows g = windows_of(s, x, dims_of(Shape(w.shape().begin() + 2, w.shape().end())));
   size_t n = g.size.size();
   int64_t groups = s.i("group", 1), shared = s.i("offset_group", 1), batch = x.shape()[0], channels = x.shape()[1], outs = w.shape()[0], taps = 1;
-  s.require(groups > 0 && shared > 0 && channels % groups == 0 && outs % groups == 0 && channels % shared == 0 &&
+  s.require(channels > 0 && groups > 0 && shared > 0 && channels % groups == 0 && outs % groups == 0 && channels % shared == 0 &&
                 w.shape()[1].value() == channels / groups,
             "the channels do not divide into the groups");
   Ints out = dims_of(Shape(offset.shape().begin() + 2, offset.shape().end()));
@@ -297,7 +299,9 @@ static Values deform_conv(Step &s) {
   for (int64_t k : g.size) taps *= k;
   for (size_t k = 0; k < n; ++k)
     s.require(out[k] == (x.shape()[k + 2].value() + g.lo[k] + g.hi[k] - g.span(k)) / g.stride[k] + 1, "the offsets do not fit the result");
-  s.require(same(offset.shape()[0], x.shape()[0]) && offset.shape()[1].value() == shared * taps * int64_t(n), "the offsets do not fit the kernel");
+  int64_t entries = offset.shape()[1], each = shared * int64_t(n);
+  s.require(same(offset.shape()[0], x.shape()[0]) && entries % each == 0 && entries / each == taps,
+            "the offsets do not fit the kernel");
   Shape images{batch * shared, channels / shared};
   images.insert(images.end(), x.shape().begin() + 2, x.shape().end());
   Image m = image_of(s, reshape(x, images));
@@ -306,13 +310,11 @@ static Values deform_conv(Step &s) {
   std::vector<std::vector<Tap>> axes;
   Value first;
   for (size_t k = 0; k < n; ++k) {
-    Tensor place(offset.dtype(), {taps, points}); // of the kernel's element, without its displacement
-    int64_t tap_stride = 1, point_stride = 1;
-    for (size_t j = k + 1; j < n; ++j) tap_stride *= g.size[j], point_stride *= out[j];
-    for (int64_t t = 0; t < taps; ++t)
-      for (int64_t p = 0; p < points; ++p)
-        place.set(t * points + p, double(t / tap_stride % g.size[k] * g.dilation[k] + p / point_stride % out[k] * g.stride[k] - g.lo[k]));
-    Value at = reshape(narrow(apart, 2, int64_t(k), int64_t(k) + 1), shape) + s.g.constant(place);
+    // Of the kernel's element, without its displacement.
+    Value tap = iota(s.g, {DType::i64, shape_of(g.size)}, int64_t(k)) * double(g.dilation[k]);
+    Value point = iota(s.g, {DType::i64, shape_of(out)}, int64_t(k)) * double(g.stride[k]) - double(g.lo[k]);
+    Value at = reshape(narrow(apart, 2, int64_t(k), int64_t(k) + 1), shape) +
+               cast(reshape(tap, {taps, 1}) + reshape(point, {1, points}), offset.dtype());
     first = sample_of(at, m.index);
     axes.push_back(linear_taps(at, m.index));
   }

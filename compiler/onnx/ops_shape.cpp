@@ -84,9 +84,7 @@ static Values eye_like(Step &s) {
 
 static Values one_hot_of(Step &s) {
   Value labels = s.in(0), values = s.in(2);
-  Tensor depth_t = s.known(1);
-  s.require(depth_t.size() == 1, "the depth must be one number");
-  int64_t depth = int64_t(depth_t.get(0));
+  int64_t depth = s.known_whole(1);
   s.require(depth >= 0 && depth < (int64_t(1) << 31), "the depth is negative or too large");
   s.require(values.rank() == 1 && values.shape()[0].value() == 2, "the values must be two");
   Value l = cast(labels, DType::i64);
@@ -101,8 +99,8 @@ static Values one_hot_of(Step &s) {
 
 // Windows of signal processing: a cosine sum.
 static Values window_of(Step &s) {
-  int64_t n = int64_t(s.known_real(0));
-  s.require(n >= 0 && n < (int64_t(1) << 31), "the length is negative or too large");
+  int64_t n = s.known_whole(0);
+  s.table({n}, "the window");
   const std::string &op = s.node.op_type();
   bool periodic = s.i("periodic", 1) != 0;
   double a0 = op == "HannWindow" ? 0.5 : op == "HammingWindow" ? 25.0 / 46 : 0.42, a1 = op == "HannWindow" ? 0.5 : op == "HammingWindow" ? 21.0 / 46 : 0.5,

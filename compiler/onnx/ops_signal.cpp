@@ -64,7 +64,7 @@ Value transform(Step &s, Value x, int64_t length, bool inverse, bool one_sided) 
 static Values fourier(Step &s) {
   Value x = s.in(0);
   s.require(x.rank() >= 3 && (x.shape().back().value() == 1 || x.shape().back().value() == 2), "needs an axis of real and imaginary parts");
-  int64_t axis = s.version < 20 ? s.i("axis", 1) : s.has(2) ? int64_t(s.known_real(2)) : -2;
+  int64_t axis = s.version < 20 ? s.i("axis", 1) : s.has(2) ? s.known_whole(2) : -2;
   axis = s.axis(axis, x.rank());
   s.require(axis != x.rank() - 1, "the axis is that of real and imaginary parts");
   bool inverse = s.i("inverse", 0) != 0, one_sided = s.i("onesided", 0) != 0;
@@ -75,7 +75,7 @@ static Values fourier(Step &s) {
   Ints back(perm.size());
   for (size_t k = 0; k < perm.size(); ++k) back[size_t(perm[k])] = int64_t(k);
   x = permute(x, perm);
-  int64_t n = x.shape()[size_t(x.rank() - 2)], length = s.has(1) ? int64_t(s.known_real(1)) : inverse && one_sided ? 2 * (n - 1) : n;
+  int64_t n = x.shape()[size_t(x.rank() - 2)], length = s.has(1) ? s.known_whole(1) : inverse && one_sided ? 2 * (n - 1) : n;
   int64_t fit = inverse && one_sided ? length / 2 + 1 : length;
   s.require(length > 0 && length < 1 << 14, "the length is not positive, or more than 16384");
   if (fit < n) x = narrow(x, x.rank() - 2, 0, fit);
@@ -91,7 +91,7 @@ static Values fourier(Step &s) {
 static Values short_time(Step &s) {
   Value x = s.in(0), shape = s.opt(2);
   s.require(x.rank() == 3, "the signal needs rank 3");
-  int64_t by = int64_t(s.known_real(1)), n = s.has(3) ? int64_t(s.known_real(3)) : shape ? shape.type().size() : 0, length = x.shape()[1];
+  int64_t by = s.known_whole(1), n = s.has(3) ? s.known_whole(3) : shape ? shape.type().size() : 0, length = x.shape()[1];
   s.require(by > 0 && n > 0 && n <= length, "the frames do not fit the signal");
   Value w = window(permute(x, {0, 2, 1}), {n}, {by}); // [B, parts, frames, n]
   w = permute(w, {0, 2, 3, 1});

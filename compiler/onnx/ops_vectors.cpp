@@ -42,7 +42,8 @@ Values regressor(Step &s) {
   s.require(!rho.empty(), "attribute 'rho' is missing");
   Value y;
   if (n > 0) {
-    s.require(int64_t(vectors.size()) == n * width && int64_t(weights.size()) == n, "the support vectors do not fit the features");
+    s.require(int64_t(weights.size()) == n && int64_t(vectors.size()) == s.table({n, width}, "the matrix of support vectors"),
+              "the support vectors do not fit the features");
     y = dot(kernels(s, x, matrix(s, n, width, vectors)), matrix(s, n, 1, weights));
   } else {
     s.require(int64_t(weights.size()) == width, "the coefficients do not fit the features");
@@ -95,15 +96,19 @@ Values classifier(Step &s) {
   s.require(k >= 1 && !rho.empty(), "labels or 'rho' are missing");
   auto label = [&](Value position) { return s.wants(0) ? labelled(s, position, labels) : position; };
   if (n == 0) { // one linear model a class
-    s.require(int64_t(weights.size()) == k * width, "the coefficients do not fit the features");
+    s.require(int64_t(weights.size()) == s.table({k, width}, "the matrix of coefficients"),
+              "the coefficients do not fit the features");
     Value scores = dot(x, transpose(matrix(s, k, width, weights))) + rho[0];
     return {label(argmax(scores, 1)), transformed(s, scores, how)};
   }
-  int64_t pairs = k * (k - 1) / 2;
+  int64_t pairs = s.table({k, k - 1}, "the table of pairs of classes") / 2;
   s.require(k >= 2 && int64_t(per_class.size()) == k && int64_t(rho.size()) == pairs, "'vectors_per_class' or 'rho' do not fit the labels");
-  s.require(int64_t(vectors.size()) == n * width && int64_t(weights.size()) == (k - 1) * n, "the support vectors or coefficients do not fit");
+  s.require(int64_t(vectors.size()) == s.table({n, width}, "the matrix of support vectors") &&
+                int64_t(weights.size()) == s.table({k - 1, n}, "the matrix of coefficients"),
+            "the support vectors or coefficients do not fit");
   // A column a pair of classes i < j: the coefficients of i's vectors against j and of j's against i.
-  std::vector<double> columns(size_t(n * pairs)), to_i(size_t(pairs * k)), to_j = to_i;
+  std::vector<double> columns(size_t(s.table({n, pairs}, "the table of coefficients by pair")));
+  std::vector<double> to_i(size_t(s.table({pairs, k}, "the table of votes"))), to_j = to_i;
   Ints start(size_t(k), 0);
   for (int64_t i = 1; i < k; ++i) start[size_t(i)] = start[size_t(i - 1)] + per_class[size_t(i - 1)];
   int64_t pair = 0;

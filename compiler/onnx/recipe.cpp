@@ -1,6 +1,7 @@
 #include "compiler/onnx/recipe.h"
 #include "compiler/onnx/importer.h"
 #include <algorithm>
+#include <cmath>
 #include <fmt/format.h>
 
 namespace trellis::onnx {
@@ -72,6 +73,14 @@ double Step::known_real(int i) const {
   require(t.size() == 1, fmt::format("operand {} is {}, but must hold one number", i + 1, t.type().str()));
   return t.get(0);
 }
+int64_t Step::known_whole(int i) const {
+  Tensor t = known(i);
+  require(t.size() == 1, fmt::format("operand {} is {}, but must hold one number", i + 1, t.type().str()));
+  if (!is_float(t.dtype())) return t.get_int(0);
+  double v = t.get(0);
+  require(std::fabs(v) < 0x1p53, fmt::format("operand {} is {}, which is no whole number in range", i + 1, v));
+  return int64_t(v);
+}
 std::optional<Ints> Step::ints_of(int i, std::string_view attribute) const {
   if (attr(attribute)) return ints(attribute);
   if (has(i)) return known_ints(i);
@@ -88,6 +97,16 @@ Ints Step::axes(Ints axes, int rank) const {
   std::sort(sorted.begin(), sorted.end());
   require(std::adjacent_find(sorted.begin(), sorted.end()) == sorted.end(), "an axis is named twice");
   return axes;
+}
+
+int64_t Step::table(std::initializer_list<int64_t> extents, std::string_view what) const {
+  constexpr int64_t kMost = int64_t(1) << 27;
+  int64_t n = 1;
+  for (int64_t e : extents) {
+    require(e >= 0 && e <= kMost / std::max<int64_t>(n, 1), fmt::format("{} would have more than {} elements", what, kMost));
+    n *= e;
+  }
+  return n;
 }
 
 Value Step::constant(const Ints &values) const {

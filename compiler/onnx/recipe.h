@@ -68,12 +68,16 @@ public:
   std::optional<Tensor> known_value(Value v) const;
   Ints known_ints(int i) const;
   double known_real(int i) const;
+  /// A whole number; one of a float is cut, and must lie within 2^53.
+  int64_t known_whole(int i) const;
   /// Integers from operand `i` or, where the opset has it so, from an attribute; nothing where both are absent.
   std::optional<Ints> ints_of(int i, std::string_view attribute) const;
 
   /// `axis` counted from the front; an error where it is out of range.
   int64_t axis(int64_t axis, int rank) const;
   Ints axes(Ints axes, int rank) const;
+  /// The elements of a table of these extents that import itself fills; an error where they are too many to be meant.
+  int64_t table(std::initializer_list<int64_t> extents, std::string_view what) const;
   [[noreturn]] void fail(const std::string &text) const;
   void require(bool ok, const std::string &text) const { if (!ok) fail(text); }
   DType dtype(int64_t type) const { return dtype_of(int(type), where); }

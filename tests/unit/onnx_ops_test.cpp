@@ -63,6 +63,15 @@ TEST(OnnxOps, ConvTransposeSpreadsItsKernel) {
   expect(run(m, {{"x", floats({1, 1, 2}, {1, 10})}})[0], {1, 1, 5}, {1, 2, 13, 20, 30});
 }
 
+TEST(OnnxOps, ReshapeDividesByLargeDims) {
+  ModelMaker m;
+  m.input("x", {1, 1 << 21});
+  m.ints("shape", {1 << 21, -1});
+  m.node("Reshape", {"x", "shape"}, {"y"});
+  m.output("y");
+  EXPECT_EQ(import_model(m.file()).graph->outputs[0].value.type().str(), "f32[2097152, 1]");
+}
+
 TEST(OnnxOps, AveragePoolCountsWhatTheOpsetSays) {
   for (bool count : {false, true}) {
     ModelMaker m;
