@@ -68,7 +68,7 @@ private:
   }
 
   static int own_cost(const Node &n) {
-    if (n.op == Op::div || n.op == Op::sqrt || n.op == Op::pow) return 8;
+    if (n.op == Op::div || n.op == Op::rem || n.op == Op::sqrt || n.op == Op::pow) return 8;
     if (n.info().kind == OpKind::elementwise) return 1;
     if (n.op == Op::gather) return 4;
     return 0;

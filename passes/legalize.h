@@ -13,8 +13,9 @@
 // Arithmetic, reductions and contractions of f16 and bf16 are done in f32, each result rounded as the
 // reference interpreter does; only casts, selects and movement see these types afterwards.
 //
-// What stays for the back end: guards of integer division, shifts and float-to-integer casts; `sin_large` and
-// `cos_large` (a call of libm for the rare element beyond 2^17); fma of f64 on a machine without one.
+// What stays for the back end: guards of integer division, shifts and float-to-integer casts; `rem` of floats,
+// `sin_large` and `cos_large` (calls of libm for the rare element: a quotient beyond 2^29, an argument beyond
+// 2^17); fma of f64 on a machine without one.
 #pragma once
 #include "passes/pass.h"
 

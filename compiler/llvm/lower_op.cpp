@@ -1,5 +1,5 @@
 #include "compiler/llvm/lower_op.h"
-#include "compiler/llvm/lower_trig.h"
+#include "compiler/llvm/lower_far.h"
 #include "ir/diag.h"
 #include <fmt/format.h>
 #include <llvm/IR/Intrinsics.h>
@@ -227,7 +227,7 @@ struct Lower {
     case Op::sqrt: return call(Intrinsic::sqrt, {x[0]});
     case Op::floor: return flt() ? round(true) : x[0];
     case Op::round: return flt() ? round(false) : x[0];
-    case Op::rem: return flt() ? b.CreateFRem(x[0], x[1]) : divide(true);
+    case Op::rem: return flt() ? lower_float_rem(b, target.fma, x[0], x[1]) : divide(true);
     case Op::bit_and: return b.CreateAnd(x[0], x[1]);
     case Op::bit_or: return b.CreateOr(x[0], x[1]);
     case Op::bit_xor: return b.CreateXor(x[0], x[1]);

@@ -81,6 +81,7 @@ Names quotient(Writer &w, const Node &n, const Names &x) {
 }
 Names remainder(Writer &w, const Node &n, const Names &x) {
   DType t = n.type().dtype, wide = widened(t);
+  if (is_float(t)) return {w.call("Mod", x, {{"fmod", int64_t(1)}})};
   if (t == DType::u64) no_form(n, "remainder of u64");
   std::string a = w.cast(x[0], t, wide), b = w.cast(x[1], t, wide), q = divide(w, n, wide, a, b);
   std::string r = w.call("Sub", {a, w.call("Mul", {q, b})});

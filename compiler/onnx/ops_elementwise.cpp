@@ -52,17 +52,11 @@ static Values power(Step &s) {
 }
 
 static Values modulo(Step &s) {
-  Value x = s.in(0), y = s.in(1);
-  if (is_float(x.dtype())) {
-    DType t = x.dtype();
-    x = cast(x, DType::f64), y = cast(y, DType::f64); // the product of a long quotient is exact there
-    Value r = select(bit_and(is_inf(y), is_finite(x)), x, x - y * trunc(x / y));
-    if (!s.i("fmod", 0)) r = select(eq(r, 0), select(lt(y, 0), -0.0, s.constant(DType::f64, 0)), select(ne(lt(r, 0), lt(y, 0)), r + y, r));
-    return {cast(r, t)};
-  }
-  Value r = rem(x, y);
+  Value x = s.in(0), y = s.in(1), r = rem(x, y), down = lt(y, 0);
   if (s.i("fmod", 0) || is_unsigned_int(x.dtype())) return {r};
-  return {select(bit_and(ne(r, 0), ne(lt(r, 0), lt(y, 0))), r + y, r)};
+  Value floored = select(bit_and(ne(r, 0), ne(lt(r, 0), down)), r + y, r); // the sign of the divisor
+  if (!is_float(x.dtype())) return {floored};
+  return {select(eq(r, 0), select(down, -0.0, s.constant(x.dtype(), 0)), floored)};
 }
 
 static Values clip(Step &s) {

@@ -55,10 +55,13 @@ template <class T> T abs(T a) {
   else
     return std::is_signed_v<T> && a < T(0) ? neg(a) : a;
 }
-/// Remainder of the truncated quotient: by zero gives 0.
+/// Remainder of the truncated quotient, exact; of integers by zero it is 0.
 template <class T> T rem(T a, T b) {
-  if (b == 0 || (std::is_signed_v<T> && b == T(-1))) return 0;
-  return a % b;
+  if constexpr (std::is_floating_point_v<T>)
+    return std::fmod(a, b);
+  else if (b == 0 || (std::is_signed_v<T> && b == T(-1))) return 0;
+  else
+    return a % b;
 }
 /// Elements narrower than T come extended, so a count between their width and T's needs no care here.
 template <class T> T shl(T a, T n) { return uint64_t(n) >= 64 ? 0 : T(uint64_t(a) << n); }

@@ -78,6 +78,37 @@ TEST(Emit, BoolOps) {
     check_op(op, {DType::boolean}, true);
 }
 
+// Any bits, then operands a few quotients apart, whose remainders are at or next to zero and the divisor.
+TEST(Emit, RemaindersOfFloatsAreExact) {
+  std::mt19937_64 random(11);
+  for (const std::string &target : kRunnable)
+    for (DType t : kFloats)
+      for (int lanes : {1, 8}) {
+        int64_t n = 4003;
+        Tensor x(t, {n}), y(t, {n}), got(t, {n});
+        for (int64_t i = 0; i < n; ++i) {
+          for (Tensor *v : {&x, &y}) {
+            uint64_t bits = random();
+            std::memcpy(v->data() + i * size_of(t), &bits, size_t(size_of(t)));
+          }
+          double d = y.get(i), reach = i % 4 == 1 ? 8 : i % 4 == 2 ? 0x1p30 : 0x1p52;
+          if (i % 4 == 0 || !std::isfinite(d)) continue;
+          double quotient = std::floor(std::ldexp(double(random() >> 11), -53) * reach);
+          x.set(i, d * quotient);
+          uint64_t bits = 0;
+          std::memcpy(&bits, x.data() + i * size_of(t), size_t(size_of(t)));
+          bits += random() % 3 - 1;
+          std::memcpy(x.data() + i * size_of(t), &bits, size_t(size_of(t)));
+        }
+        Kernels(target).run(pointwise(Op::rem, {t, t}, t, n, lanes), {&x, &y, &got});
+        for (int64_t i = 0; i < n; ++i) {
+          double want = std::fmod(x.get(i), y.get(i)), have = got.get(i);
+          ASSERT_TRUE(std::isnan(want) ? std::isnan(have) : have == want && std::signbit(have) == std::signbit(want))
+              << fmt::format("{} rem {} is {}, not {}: {} on {} by {}", x.get(i), y.get(i), want, have, name(t), target, lanes);
+        }
+      }
+}
+
 TEST(Emit, CastsBetweenAllDTypes) {
   auto all = kFloats + kInts + std::vector<DType>{DType::boolean};
   for (const std::string &target : kRunnable)

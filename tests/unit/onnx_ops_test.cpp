@@ -122,6 +122,28 @@ TEST(OnnxOps, IntegerModFollowsTheDivisor) {
   expect(run(m, {{"x", integers({7, -7, 7, -7})}, {"z", integers({3, 3, -3, -3})}})[0], {4}, {1, 2, -2, -1});
 }
 
+// Values by rational arithmetic and numpy.
+TEST(OnnxOps, FloatModIsExact) {
+  auto mod = [](int type, const Tensor &x, const Tensor &z, bool as_c) {
+    ModelMaker m;
+    m.input("x", x.dims(), type), m.input("z", z.dims(), type);
+    set_int(m.node("Mod", {"x", "z"}, {"y"}), "fmod", as_c);
+    m.output("y");
+    return run(m, {{"x", x}, {"z", z}})[0];
+  };
+  Tensor x = floats({6}, {1e20f, -1e20f, 7, -7, -6, 3}), z = floats({6}, {3, 3, -3, 3, 3, INFINITY});
+  expect(mod(TensorProto::FLOAT, x, z, true), {6}, {2, -2, 1, -1, 0, 3});
+  expect(mod(TensorProto::FLOAT, x, z, false), {6}, {2, 1, -2, 2, 0, 3});
+  EXPECT_TRUE(std::signbit(mod(TensorProto::FLOAT, x, z, true).get(4)));
+  EXPECT_FALSE(std::signbit(mod(TensorProto::FLOAT, x, z, false).get(4)));
+  std::vector<double> a{1e10, -1e10, 1e300}, b{0.1, 0.1, 7};
+  auto f64 = [](const std::vector<double> &v) {
+    return Tensor::of<double>(DType::f64, {int64_t(v.size())}, std::span<const double>(v));
+  };
+  expect(mod(TensorProto::DOUBLE, f64(a), f64(b), true), {3}, {0.09999944488848769, -0.09999944488848769, 1}, 0);
+  expect(mod(TensorProto::DOUBLE, f64(a), f64(b), false), {3}, {0.09999944488848769, 5.551115123125783e-07, 1}, 0);
+}
+
 // A cell of one unit: short sequences unroll, long ones are a scan.
 TEST(OnnxOps, LstmFollowsItsRecurrence) {
   for (int64_t steps : {3, 100}) {

@@ -196,6 +196,7 @@ std::vector<Case> cases() {
   with("mask", select, {{{2, 3}}, {{2, 3}}}, [](Graph &g, const Values &x) {
     return Values{trellis::select(ints(g, DType::boolean, {2, 3}, {1, 0, 0, 1, 1, 0}), x[0], x[1])};
   });
+  with("quotients of 1 to 7", rem, {{{6}, -8, 8}, {{6}, 1.1, 1.15}}, row(rem));
   for (Op op : {sin_large, cos_large}) with("near and far", op, {{{4}, -3e5, 3e5}, {{4}}}, row(op), 1e-6);
   with(
       "through f32", cast, {{{2, 3}}},

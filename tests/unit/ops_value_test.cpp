@@ -122,6 +122,14 @@ TEST(Value, IntegersWrapAndDivideByZeroIsZero) {
   EXPECT_EQ(ints(g, rem(u, v)), (Ints{1, 5}));
 }
 
+TEST(Value, RemaindersOfFloatsAreExact) {
+  Graph g;
+  // 1e10 = 0.1 n + r of the double nearest to 0.1, by rational arithmetic.
+  Value x = real(g, {5.5, -5.5, -6, 1e10, 1e300, 15e-324, 3, kInf, 1, kNaN}),
+        y = real(g, {-2, 2, 3, 0.1, 7, 10e-324, kInf, 2, 0, 1});
+  expect_close(g, rem(x, y), {1.5, -1.5, -0.0, 0.09999944488848769, 1, 5e-324, 3, kNaN, kNaN, kNaN});
+}
+
 TEST(Value, ShiftsByTheWidthOrMore) {
   Graph g;
   for (DType t : {DType::i8, DType::i16, DType::i32, DType::i64}) {
