@@ -73,8 +73,7 @@ static std::vector<std::string> c_libraries() {
   std::vector<std::string> found;
   auto visit = [](dl_phdr_info *info, size_t, void *data) {
     std::string_view path = info->dlpi_name, file = path.substr(path.rfind('/') + 1);
-    if (file == "libc.so.6" || file == "libm.so.6")
-      static_cast<std::vector<std::string> *>(data)->emplace_back(path);
+    if (file == "libc.so.6" || file == "libm.so.6") static_cast<std::vector<std::string> *>(data)->emplace_back(path);
     return 0;
   };
   dl_iterate_phdr(visit, &found);
@@ -85,10 +84,8 @@ static std::vector<std::string> c_libraries() {
 
 template <class F> CompileStats link_parts(Parts parts, AtomicFile &out, F link) {
   auto start = std::chrono::steady_clock::now();
-  link(LinkOutput{[&](const void *from, size_t bytes) { out.write(from, bytes); }, out.path()},
-       parts.paths());
-  parts.stats.link_ms =
-      std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  link(LinkOutput{[&](const void *from, size_t bytes) { out.write(from, bytes); }, out.path()}, parts.paths());
+  parts.stats.link_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
   parts.stats.total_ms += parts.stats.link_ms;
   out.commit();
   return parts.stats;
@@ -96,29 +93,25 @@ template <class F> CompileStats link_parts(Parts parts, AtomicFile &out, F link)
 
 } // namespace
 
-CompileStats write_object(const std::string &path, const Program &p, const Target &t,
-                          const AotOptions &options) {
+CompileStats write_object(const std::string &path, const Program &p, const Target &t, const AotOptions &options) {
   AtomicFile out(path);
-  return link_parts(
-      Parts(p, t, options), out,
-      [](const LinkOutput &to, const std::vector<std::string> &from) { link_object(to, from); });
+  return link_parts(Parts(p, t, options), out,
+                    [](const LinkOutput &to, const std::vector<std::string> &from) { link_object(to, from); });
 }
 
 CompileStats write_shared_library(const std::string &path, const Program &p, const Target &t,
                                   const AotOptions &options) {
   if (!is_this_architecture(t))
-    throw CompileError(
-        fmt::format("target '{}': a shared library needs the C library of that machine; write an "
-                    "object file (.o) and link it there",
-                    t.name));
+    throw CompileError(fmt::format("target '{}': a shared library needs the C library of that machine; write an "
+                                   "object file (.o) and link it there",
+                                   t.name));
   AtomicFile out(path, true);
   std::string soname = std::filesystem::path(path).filename().string();
-  return link_parts(Parts(p, t, options), out,
-                    [&](const LinkOutput &to, const std::vector<std::string> &from) {
-                      std::vector<std::string> all = from;
-                      for (std::string &library : c_libraries()) all.push_back(std::move(library));
-                      link_shared_library(to, all, soname, c_identifier(p.name) + "_");
-                    });
+  return link_parts(Parts(p, t, options), out, [&](const LinkOutput &to, const std::vector<std::string> &from) {
+    std::vector<std::string> all = from;
+    for (std::string &library : c_libraries()) all.push_back(std::move(library));
+    link_shared_library(to, all, soname, c_identifier(p.name) + "_");
+  });
 }
 
 void write_c_header(const std::string &path, const Program &p, const Target &t, const AotOptions &options) {

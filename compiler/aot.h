@@ -14,8 +14,7 @@ struct AotOptions {
 /// begin with the program's, so that several models can be linked into one program. Needs libc, libm and
 /// threads. An object for another architecture leaves the runtime to be linked: libtrellis_runtime.a, built
 /// there.
-CompileStats write_object(const std::string &path, const Program &p, const Target &t,
-                          const AotOptions &options);
+CompileStats write_object(const std::string &path, const Program &p, const Target &t, const AotOptions &options);
 
 /// A shared library with the same contents, linked by this program itself. For this machine's architecture
 /// alone.

@@ -38,31 +38,30 @@ std::string_view remark(DType t) {
 
 /// What may not be a parameter's name in C or C++.
 bool is_keyword(std::string_view s) {
-  static const std::set<std::string_view> all = {
-      "alignas",     "alignof",      "and",          "and_eq",
-      "asm",         "auto",         "bitand",       "bitor",
-      "bool",        "break",        "case",         "catch",
-      "char",        "char16_t",     "char32_t",     "char8_t",
-      "class",       "co_await",     "co_return",    "co_yield",
-      "compl",       "concept",      "const",        "const_cast",
-      "consteval",   "constexpr",    "constinit",    "context",
-      "continue",    "decltype",     "default",      "delete",
-      "do",          "double",       "dynamic_cast", "else",
-      "enum",        "explicit",     "export",       "extern",
-      "false",       "float",        "for",          "friend",
-      "goto",        "if",           "inline",       "int",
-      "long",        "mutable",      "namespace",    "new",
-      "noexcept",    "not",          "not_eq",       "nullptr",
-      "operator",    "or",           "or_eq",        "private",
-      "protected",   "public",       "register",     "reinterpret_cast",
-      "requires",    "restrict",     "return",       "short",
-      "signed",      "sizeof",       "static",       "static_assert",
-      "static_cast", "struct",       "switch",       "template",
-      "this",        "thread_local", "throw",        "true",
-      "try",         "typedef",      "typeid",       "typename",
-      "typeof",      "union",        "unsigned",     "using",
-      "virtual",     "void",         "volatile",     "wchar_t",
-      "while",       "xor",          "xor_eq"};
+  static const std::set<std::string_view> all = {"alignas",     "alignof",      "and",          "and_eq",
+                                                 "asm",         "auto",         "bitand",       "bitor",
+                                                 "bool",        "break",        "case",         "catch",
+                                                 "char",        "char16_t",     "char32_t",     "char8_t",
+                                                 "class",       "co_await",     "co_return",    "co_yield",
+                                                 "compl",       "concept",      "const",        "const_cast",
+                                                 "consteval",   "constexpr",    "constinit",    "context",
+                                                 "continue",    "decltype",     "default",      "delete",
+                                                 "do",          "double",       "dynamic_cast", "else",
+                                                 "enum",        "explicit",     "export",       "extern",
+                                                 "false",       "float",        "for",          "friend",
+                                                 "goto",        "if",           "inline",       "int",
+                                                 "long",        "mutable",      "namespace",    "new",
+                                                 "noexcept",    "not",          "not_eq",       "nullptr",
+                                                 "operator",    "or",           "or_eq",        "private",
+                                                 "protected",   "public",       "register",     "reinterpret_cast",
+                                                 "requires",    "restrict",     "return",       "short",
+                                                 "signed",      "sizeof",       "static",       "static_assert",
+                                                 "static_cast", "struct",       "switch",       "template",
+                                                 "this",        "thread_local", "throw",        "true",
+                                                 "try",         "typedef",      "typeid",       "typename",
+                                                 "typeof",      "union",        "unsigned",     "using",
+                                                 "virtual",     "void",         "volatile",     "wchar_t",
+                                                 "while",       "xor",          "xor_eq"};
   return all.contains(s);
 }
 
@@ -94,8 +93,7 @@ std::string describe(const char *title, const std::vector<Parameter> &all) {
   std::string out = fmt::format(" *\n * {}:\n", title);
   for (const Parameter &p : all) {
     const ProgramTensor &t = *p.tensor;
-    out += fmt::format(" *   {:<16} {}{}, {} elements{}\n", p.name, t.type.str(), remark(t.type.dtype),
-                       t.type.size(),
+    out += fmt::format(" *   {:<16} {}{}, {} elements{}\n", p.name, t.type.str(), remark(t.type.dtype), t.type.size(),
                        t.name == p.name ? "" : fmt::format(", called '{}' in the model", comment(t.name)));
   }
   return out;
@@ -126,9 +124,8 @@ std::string c_header(const Program &p, const Target &t, const AotOptions &option
     out += " *\n * State, kept in the context between runs:\n";
     for (const ProgramTensor &s : p.states) {
       bool given = find(options.state, s.name) != nullptr;
-      out += fmt::format(" *   {:<16} {}{}{}, starts {}\n", fmt::format("\"{}\"", comment(s.name)),
-                         s.type.str(), remark(s.type.dtype), s.trained ? ", a parameter" : "",
-                         given ? "as compiled in" : "at zero");
+      out += fmt::format(" *   {:<16} {}{}{}, starts {}\n", fmt::format("\"{}\"", comment(s.name)), s.type.str(),
+                         remark(s.type.dtype), s.trained ? ", a parameter" : "", given ? "as compiled in" : "at zero");
     }
   }
   out += fmt::format(R"( */
@@ -154,8 +151,7 @@ extern "C" {{
     }
 
   std::string list;
-  for (const Parameter &q : inputs)
-    list += fmt::format(", const {} *{}", c_type(q.tensor->type.dtype), q.name);
+  for (const Parameter &q : inputs) list += fmt::format(", const {} *{}", c_type(q.tensor->type.dtype), q.name);
   for (const Parameter &q : outputs) list += fmt::format(", {} *{}", c_type(q.tensor->type.dtype), q.name);
   out += fmt::format(R"(
 typedef struct {0}_context {0}_context;

@@ -9,8 +9,8 @@ namespace trellis {
 
 struct CompileOptions {
   std::string target = "host";
-  int threads = 1;          ///< that compile; the code does not depend on it
-  PassOptions passes;       ///< dumps, off-switches
+  int threads = 1;    ///< that compile; the code does not depend on it
+  PassOptions passes; ///< dumps, off-switches
   FuseOptions fuse;
 };
 

@@ -48,8 +48,7 @@ Executable::Executable(Program p, const Target &t, int threads) : program_(std::
   }
   code_.emplace(built.objects, constants);
   table_ = static_cast<const trellis_program *>(code_->symbol(program_symbol(program_)));
-  stats_.link_ms =
-      std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  stats_.link_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
   stats_.total_ms += stats_.link_ms;
 }
 
@@ -85,13 +84,11 @@ std::vector<NamedTensor> Session::run(std::span<const NamedTensor> inputs) {
     int32_t i = trellis_input_find(&p, t.name.c_str());
     if (i < 0) {
       std::string known;
-      for (uint32_t k = 0; k < p.input_count; ++k)
-        known += fmt::format("{}'{}'", k ? ", " : "", p.inputs[k].name);
+      for (uint32_t k = 0; k < p.input_count; ++k) known += fmt::format("{}'{}'", k ? ", " : "", p.inputs[k].name);
       throw CompileError(fmt::format("{}: no input is called '{}'; {}", executable_->name(), t.name,
                                      known.empty() ? "there are none" : "known: " + known));
     }
-    if (given[size_t(i)])
-      throw CompileError(fmt::format("{}: input '{}' is given twice", executable_->name(), t.name));
+    if (given[size_t(i)]) throw CompileError(fmt::format("{}: input '{}' is given twice", executable_->name(), t.name));
     given[size_t(i)] = true;
     ordered[size_t(i)] = t.tensor;
   }

@@ -31,16 +31,14 @@ static Program peak_program(const Machine &m, int threads) {
     return make_store(acc, i, k.op(Op::fma, {k.load(acc, i), half, half}, DType::f32));
   }));
   body.push_back(make_loop(Stmt::Loop::serial, step, std::move(inner)));
-  body.push_back(
-      chains([&](const Index &i) { return make_store(y, Index(thread) * width + i, k.load(acc, i)); }));
+  body.push_back(chains([&](const Index &i) { return make_store(y, Index(thread) * width + i, k.load(acc, i)); }));
   k.body.push_back(make_loop(Stmt::Loop::parallel, thread, std::move(body)));
 
   Program p;
   p.name = "peak";
   p.inputs = {{"x", {DType::f32, {width}}, Layout::row_major({width}), false, {}}};
   p.outputs = {{"y", {DType::f32, {width * threads}}, Layout::row_major({width * threads}), false, {}}};
-  p.slots = {{ProgramSlot::Kind::input, 0, 0, width * 4},
-             {ProgramSlot::Kind::output, 0, 0, width * threads * 4}};
+  p.slots = {{ProgramSlot::Kind::input, 0, 0, width * 4}, {ProgramSlot::Kind::output, 0, 0, width * threads * 4}};
   p.kernels.push_back(std::move(k));
   p.calls = {{0, "peak", {0, 1}, 1, 0}};
   return p;
@@ -50,8 +48,7 @@ double measure_peak(const CompileOptions &options, int threads) {
   Target target = make_target(options.target);
   Session session(Executable::compile(peak_program(target, threads), target, 1), threads);
   const ProgramTensor &x = session.executable().inputs()[0], &y = session.executable().outputs()[0];
-  std::vector<Tensor> in{Tensor(x.type.dtype, dims_of(x.type.shape))},
-      out{Tensor(y.type.dtype, dims_of(y.type.shape))};
+  std::vector<Tensor> in{Tensor(x.type.dtype, dims_of(x.type.shape))}, out{Tensor(y.type.dtype, dims_of(y.type.shape))};
   for (int64_t i = 0; i < in[0].size(); ++i) in[0].set(i, double(i)); // equal chains could become one
   using Clock = std::chrono::steady_clock;
   double best = 1e300;

@@ -31,8 +31,10 @@ std::optional<Attr> parse_attr(std::string_view text) {
 
 void Attrs::set(Attr a, AttrValue v) {
   auto it = std::lower_bound(all_.begin(), all_.end(), a, [](const auto &p, Attr x) { return p.first < x; });
-  if (it != all_.end() && it->first == a) it->second = std::move(v);
-  else all_.emplace(it, a, std::move(v));
+  if (it != all_.end() && it->first == a)
+    it->second = std::move(v);
+  else
+    all_.emplace(it, a, std::move(v));
 }
 
 void Attrs::erase(Attr a) {
@@ -51,7 +53,10 @@ const AttrValue &Attrs::at(Attr a) const {
   return *v;
 }
 
-static void mix(size_t &h, uint64_t x) { h = (h ^ x) * 0x9E3779B97F4A7C15ull; h ^= h >> 29; }
+static void mix(size_t &h, uint64_t x) {
+  h = (h ^ x) * 0x9E3779B97F4A7C15ull;
+  h ^= h >> 29;
+}
 
 // Constants above 64 bytes are the same only if they share storage; small ones are compared by content.
 static constexpr int64_t kSmallBytes = 64;
@@ -60,16 +65,25 @@ static size_t hash_value(const AttrValue &v) {
   size_t h = v.index();
   std::visit(
       [&]<class T>(const T &x) {
-        if constexpr (std::is_same_v<T, double>) { uint64_t u; std::memcpy(&u, &x, 8); mix(h, u); }
-        else if constexpr (std::is_same_v<T, std::string>) mix(h, std::hash<std::string>{}(x));
-        else if constexpr (std::is_same_v<T, std::vector<int64_t>>) for (int64_t i : x) mix(h, uint64_t(i));
-        else if constexpr (std::is_same_v<T, Shape>) for (Dim d : x) mix(h, uint64_t(d.raw()));
+        if constexpr (std::is_same_v<T, double>) {
+          uint64_t u;
+          std::memcpy(&u, &x, 8);
+          mix(h, u);
+        } else if constexpr (std::is_same_v<T, std::string>)
+          mix(h, std::hash<std::string>{}(x));
+        else if constexpr (std::is_same_v<T, std::vector<int64_t>>)
+          for (int64_t i : x) mix(h, uint64_t(i));
+        else if constexpr (std::is_same_v<T, Shape>)
+          for (Dim d : x) mix(h, uint64_t(d.raw()));
         else if constexpr (std::is_same_v<T, Tensor>) {
           mix(h, uint64_t(x.dtype()));
           for (int64_t d : x.dims()) mix(h, uint64_t(d));
-          if (x.bytes() <= kSmallBytes) for (int64_t i = 0; i < x.bytes(); ++i) mix(h, uint64_t(x.data()[i]));
-          else mix(h, reinterpret_cast<uintptr_t>(x.data()));
-        } else mix(h, uint64_t(x));
+          if (x.bytes() <= kSmallBytes)
+            for (int64_t i = 0; i < x.bytes(); ++i) mix(h, uint64_t(x.data()[i]));
+          else
+            mix(h, reinterpret_cast<uintptr_t>(x.data()));
+        } else
+          mix(h, uint64_t(x));
       },
       v);
   return h;
@@ -77,7 +91,10 @@ static size_t hash_value(const AttrValue &v) {
 
 size_t Attrs::hash() const {
   size_t h = all_.size();
-  for (const auto &[a, v] : all_) { mix(h, uint64_t(a)); mix(h, hash_value(v)); }
+  for (const auto &[a, v] : all_) {
+    mix(h, uint64_t(a));
+    mix(h, hash_value(v));
+  }
   return h;
 }
 
@@ -86,12 +103,16 @@ static bool equal(const AttrValue &a, const AttrValue &b) {
   return std::visit(
       [&]<class T>(const T &x) {
         const T &y = std::get<T>(b);
-        if constexpr (std::is_same_v<T, double>) return std::memcmp(&x, &y, 8) == 0;
-        else if constexpr (std::is_same_v<T, Shape>) return same(x, y);
+        if constexpr (std::is_same_v<T, double>)
+          return std::memcmp(&x, &y, 8) == 0;
+        else if constexpr (std::is_same_v<T, Shape>)
+          return same(x, y);
         else if constexpr (std::is_same_v<T, Tensor>)
           return x.dtype() == y.dtype() && x.dims() == y.dims() &&
-                 (x.data() == y.data() || (x.bytes() <= kSmallBytes && std::memcmp(x.data(), y.data(), size_t(x.bytes())) == 0));
-        else return x == y;
+                 (x.data() == y.data() ||
+                  (x.bytes() <= kSmallBytes && std::memcmp(x.data(), y.data(), size_t(x.bytes())) == 0));
+        else
+          return x == y;
       },
       a);
 }

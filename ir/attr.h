@@ -23,15 +23,16 @@ std::string_view doc_of(Attr a);
 std::optional<Attr> parse_attr(std::string_view text);
 
 /// word and text are both strings; a word is printed bare, a text in quotes.
-using AttrValue =
-    std::variant<int64_t, double, bool, std::string, std::vector<int64_t>, Shape, DType, Tensor>;
+using AttrValue = std::variant<int64_t, double, bool, std::string, std::vector<int64_t>, Shape, DType, Tensor>;
 
 /// A small map from Attr to value, in the order of attrs.def. Canonical form: an attribute that equals its default
 /// is absent, so that equal nodes intern to one.
 class Attrs {
 public:
   Attrs() = default;
-  Attrs(std::initializer_list<std::pair<Attr, AttrValue>> all) { for (auto &[a, v] : all) set(a, v); }
+  Attrs(std::initializer_list<std::pair<Attr, AttrValue>> all) {
+    for (auto &[a, v] : all) set(a, v);
+  }
   bool has(Attr a) const { return find(a) != nullptr; }
   void set(Attr a, AttrValue v);
   void erase(Attr a);

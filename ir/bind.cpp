@@ -21,8 +21,7 @@ std::vector<std::string> symbols(const Graph &g) {
 namespace {
 class Binder {
 public:
-  Binder(const Graph &from, const Bindings &dims)
-      : from_(from), dims_(dims), to_(std::make_unique<Graph>(from.name)) {}
+  Binder(const Graph &from, const Bindings &dims) : from_(from), dims_(dims), to_(std::make_unique<Graph>(from.name)) {}
 
   std::unique_ptr<Graph> run() {
     to_->location = from_.location;
@@ -34,9 +33,8 @@ public:
       for (Dim d : v.shape())
         if (d.is_unknown())
           throw CompileError(n.loc, fmt::format("input '{}' has an unknown dim (?): give it a name", name));
-      Value copy =
-          to_->input(name, {v.dtype(), number(v.shape(), n)}, n.attrs.get_or<std::string>(Attr::role, "data"),
-                     n.attrs.get_or<std::string>(Attr::init, ""));
+      Value copy = to_->input(name, {v.dtype(), number(v.shape(), n)}, n.attrs.get_or<std::string>(Attr::role, "data"),
+                              n.attrs.get_or<std::string>(Attr::init, ""));
       map_[&n] = {copy};
     }
     for (const Node *n : from_.reachable())
@@ -64,8 +62,7 @@ private:
 
   Value result(Value v) const {
     if (is_open(v))
-      throw CompileError(v.node->loc,
-                         fmt::format("nothing says what the unknown dim of {} is", v.type().str()));
+      throw CompileError(v.node->loc, fmt::format("nothing says what the unknown dim of {} is", v.type().str()));
     return map_.at(v.node)[v.index];
   }
 
@@ -88,8 +85,8 @@ private:
     Values results;
     for (uint32_t i = 0; i < made->types.size(); ++i) {
       if (!is_static(made->types[i].shape))
-        throw CompileError(n.loc, fmt::format("{}: nothing says what the unknown dim of {} is", name(n.op),
-                                              made->types[i].str()));
+        throw CompileError(
+            n.loc, fmt::format("{}: nothing says what the unknown dim of {} is", name(n.op), made->types[i].str()));
       results.push_back(made->result(i));
       if (std::string_view own = from_.name_of(n.result(i)); !own.empty()) to_->set_name(results.back(), own);
     }
@@ -155,15 +152,18 @@ std::unique_ptr<Graph> bind_dims(const Graph &g, const Bindings &dims) {
 std::unique_ptr<Graph> with_constants(const Graph &g, const std::map<std::string, Tensor> &constants) {
   std::vector<std::string_view> names;
   for (Value v : g.inputs())
-    if (v.node->attrs.get_or<std::string>(Attr::role, "data") == "data") names.push_back(v.node->attrs.word(Attr::name));
+    if (v.node->attrs.get_or<std::string>(Attr::role, "data") == "data")
+      names.push_back(v.node->attrs.word(Attr::name));
   for (const auto &[name, t] : constants)
     if (std::find(names.begin(), names.end(), name) == names.end())
-      throw CompileError(g.location, fmt::format("graph @{} has no input '{}'{}", g.name, name, did_you_mean(name, names)));
+      throw CompileError(g.location,
+                         fmt::format("graph @{} has no input '{}'{}", g.name, name, did_you_mean(name, names)));
   return copy_graph(g, [&](Graph &into, Value v) {
     auto it = constants.find(v.node->attrs.word(Attr::name));
     if (it == constants.end()) return same_input(into, v);
     if (it->second.type() != v.type())
-      throw CompileError(v.node->loc, fmt::format("input '{}' is {}, so can not be a constant of {}", it->first, v.type().str(), it->second.type().str()));
+      throw CompileError(v.node->loc, fmt::format("input '{}' is {}, so can not be a constant of {}", it->first,
+                                                  v.type().str(), it->second.type().str()));
     return into.constant(it->second);
   });
 }
@@ -177,8 +177,8 @@ Bindings bindings_of(const Graph &g, const std::map<std::string, Type> &inputs) 
     if (it == inputs.end()) continue;
     const Type &given = it->second;
     auto misfit = [&](const std::string &more) {
-      throw CompileError(v.node->loc, fmt::format("input '{}' is {}, but {} is given{}", name, v.type().str(),
-                                                  given.str(), more));
+      throw CompileError(v.node->loc,
+                         fmt::format("input '{}' is {}, but {} is given{}", name, v.type().str(), given.str(), more));
     };
     if (given.dtype != v.dtype() || given.rank() != v.rank()) misfit("");
     for (size_t i = 0; i < v.shape().size(); ++i) {

@@ -10,8 +10,7 @@ Shape broadcast(const Shape &a, const Shape &b, const std::string &what, const L
     bool x1 = x.is_static() && x.value() == 1, y1 = y.is_static() && y.value() == 1;
     if (!x1 && !y1 && !compatible(x, y))
       throw CompileError(loc, fmt::format("{}: shapes {} and {} do not broadcast", what,
-                                          Type{DType::f32, a}.str().substr(3),
-                                          Type{DType::f32, b}.str().substr(3)));
+                                          Type{DType::f32, a}.str().substr(3), Type{DType::f32, b}.str().substr(3)));
     out[out.size() - 1 - i] = x1 ? y : y1 ? x : x.is_unknown() ? y : x;
   }
   return out;
@@ -55,12 +54,8 @@ Value select(Value c, Operand yes, Operand no) {
   if (!yes.value && !no.value) { TRELLIS_CHECK(false, "select of two numbers has no dtype"); }
   return elementwise(Op::select, {c, yes, no});
 }
-Value cast(Value x, DType to) {
-  return x.dtype() == to ? x : x.graph().make(Op::cast, {x}, {{Attr::dtype, to}});
-}
-Value bitcast(Value x, DType to) {
-  return x.dtype() == to ? x : x.graph().make(Op::bitcast, {x}, {{Attr::dtype, to}});
-}
+Value cast(Value x, DType to) { return x.dtype() == to ? x : x.graph().make(Op::cast, {x}, {{Attr::dtype, to}}); }
+Value bitcast(Value x, DType to) { return x.dtype() == to ? x : x.graph().make(Op::bitcast, {x}, {{Attr::dtype, to}}); }
 
 Value reshape(Value x, Shape shape) {
   return same(x.shape(), shape) ? x : x.graph().make(Op::reshape, {x}, {{Attr::shape, std::move(shape)}});
@@ -86,8 +81,7 @@ Value slice(Value x, std::vector<int64_t> start, std::vector<int64_t> limit, std
   if (!step.empty()) a.set(Attr::step, std::move(step));
   return x.graph().make(Op::slice, {x}, std::move(a));
 }
-Value pad(Value x, std::vector<int64_t> lo, std::vector<int64_t> hi, std::vector<int64_t> interior,
-          Value fill) {
+Value pad(Value x, std::vector<int64_t> lo, std::vector<int64_t> hi, std::vector<int64_t> interior, Value fill) {
   Attrs a{{Attr::lo, std::move(lo)}, {Attr::hi, std::move(hi)}};
   if (!interior.empty()) a.set(Attr::interior, std::move(interior));
   return x.graph().make(Op::pad, {x, fill ? fill : x.graph().scalar(x.dtype(), 0)}, std::move(a));
@@ -159,8 +153,7 @@ Value tile(Value x, std::vector<int64_t> repeats) {
   return reshape(expand(reshape(x, apart), wide), flat);
 }
 Value iota(Graph &g, Type type, int64_t axis) {
-  return g.make(Op::iota, {},
-                {{Attr::dtype, type.dtype}, {Attr::shape, std::move(type.shape)}, {Attr::axis, axis}});
+  return g.make(Op::iota, {}, {{Attr::dtype, type.dtype}, {Attr::shape, std::move(type.shape)}, {Attr::axis, axis}});
 }
 Value reduce(Value x, std::string_view kind, std::vector<int64_t> axes, bool keep) {
   if (axes.empty())
@@ -180,12 +173,8 @@ static Value reducing(Op op, Value x, std::vector<int64_t> axes, bool keep) {
   if (keep) a.set(Attr::keep, true);
   return x.graph().make(op, {x}, std::move(a));
 }
-Value mean(Value x, std::vector<int64_t> axes, bool keep) {
-  return reducing(Op::mean, x, std::move(axes), keep);
-}
-Value var(Value x, std::vector<int64_t> axes, bool keep) {
-  return reducing(Op::var, x, std::move(axes), keep);
-}
+Value mean(Value x, std::vector<int64_t> axes, bool keep) { return reducing(Op::mean, x, std::move(axes), keep); }
+Value var(Value x, std::vector<int64_t> axes, bool keep) { return reducing(Op::var, x, std::move(axes), keep); }
 Value logsumexp(Value x, std::vector<int64_t> axes, bool keep) {
   return reducing(Op::logsumexp, x, std::move(axes), keep);
 }
@@ -243,8 +232,7 @@ Sorted top_k(Value x, int64_t k, int64_t axis, bool largest) {
   return {narrow(s.values, axis, 0, k), narrow(s.indices, axis, 0, k)};
 }
 Value one_hot(Value labels, int64_t classes, DType dtype) {
-  if (size_of(labels.dtype()) < 4)
-    labels = cast(labels, DType::i32); // classes need not fit a narrow label's dtype
+  if (size_of(labels.dtype()) < 4) labels = cast(labels, DType::i32); // classes need not fit a narrow label's dtype
   Shape wide = labels.shape();
   wide.push_back(1);
   Value l = reshape(labels, wide);

@@ -96,8 +96,7 @@ Value slice(Value x, std::vector<int64_t> start, std::vector<int64_t> limit, std
 Value pad(Value x, std::vector<int64_t> lo, std::vector<int64_t> hi, std::vector<int64_t> interior = {},
           Value fill = {});
 /// Strided view of the last `size.size()` axes: [..., o..., k...], element o * stride + k * dilation.
-Value window(Value x, std::vector<int64_t> size, std::vector<int64_t> stride,
-             std::vector<int64_t> dilation = {});
+Value window(Value x, std::vector<int64_t> size, std::vector<int64_t> stride, std::vector<int64_t> dilation = {});
 /// Transpose of `window`: sums into a tensor of `shape`.
 Value unwindow(Value x, Shape shape, std::vector<int64_t> size, std::vector<int64_t> stride,
                std::vector<int64_t> dilation = {});

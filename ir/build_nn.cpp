@@ -9,9 +9,7 @@ static Attrs with_epsilon(double epsilon, Attrs a = {}) {
 }
 
 Value softmax(Value x, int64_t axis) { return x.graph().make(Op::softmax, {x}, {{Attr::axis, axis}}); }
-Value log_softmax(Value x, int64_t axis) {
-  return x.graph().make(Op::log_softmax, {x}, {{Attr::axis, axis}});
-}
+Value log_softmax(Value x, int64_t axis) { return x.graph().make(Op::log_softmax, {x}, {{Attr::axis, axis}}); }
 
 Value layer_norm(Value x, Value scale, Value bias, int64_t axis, double epsilon) {
   TRELLIS_CHECK(scale || !bias, "layer_norm with a bias needs a scale");
@@ -29,8 +27,7 @@ BatchNorm batch_norm(Value x, Value scale, Value bias, double epsilon) {
   const Node *n = x.graph().node(Op::batch_norm, {x, scale, bias}, with_epsilon(epsilon));
   return {n->result(0), n->result(1), n->result(2)};
 }
-Value batch_norm_inference(Value x, Value scale, Value bias, Value mean, Value var, double epsilon,
-                           double momentum) {
+Value batch_norm_inference(Value x, Value scale, Value bias, Value mean, Value var, double epsilon, double momentum) {
   return x.graph().make(Op::batch_norm_inference, {x, scale, bias, mean, var},
                         with_epsilon(epsilon, {{Attr::momentum, momentum}}));
 }
@@ -74,8 +71,8 @@ Value dropout(Value x, Value seed, double rate, int64_t stream) {
   return x.graph().make(Op::dropout, {x, seed}, {{Attr::rate, rate}, {Attr::stream, stream}});
 }
 Value random(Op op, Value seed, Type type, int64_t stream) {
-  return seed.graph().make(
-      op, {seed}, {{Attr::dtype, type.dtype}, {Attr::shape, std::move(type.shape)}, {Attr::stream, stream}});
+  return seed.graph().make(op, {seed},
+                           {{Attr::dtype, type.dtype}, {Attr::shape, std::move(type.shape)}, {Attr::stream, stream}});
 }
 
 } // namespace trellis

@@ -28,7 +28,8 @@ std::string Diagnostic::str() const {
   std::string out = fmt::format("{}{}{}: {}", at, at.empty() ? "" : ": ", kKinds[int(kind)], page_of(text));
   if (source_line.empty()) return out;
   std::string pad;
-  for (int i = 0; i + 1 < where.column && i < int(source_line.size()); ++i) pad += source_line[size_t(i)] == '\t' ? '\t' : ' ';
+  for (int i = 0; i + 1 < where.column && i < int(source_line.size()); ++i)
+    pad += source_line[size_t(i)] == '\t' ? '\t' : ' ';
   return out + fmt::format("\n  {}\n  {}^{}", source_line, pad, std::string(size_t(std::max(0, length - 1)), '~'));
 }
 
@@ -43,8 +44,8 @@ CompileError::CompileError(Location where, std::string text)
     : CompileError(std::vector{Diagnostic{.where = std::move(where), .text = std::move(text), .source_line = {}}}) {}
 
 void check_failed(const char *file, int line, const char *condition, std::string_view text) {
-  std::fprintf(stderr, "trellis: internal error at %s:%d: %s does not hold: %.*s\n", file, line, condition, int(text.size()),
-               text.data());
+  std::fprintf(stderr, "trellis: internal error at %s:%d: %s does not hold: %.*s\n", file, line, condition,
+               int(text.size()), text.data());
   std::abort();
 }
 

@@ -79,8 +79,7 @@ std::vector<Tensor> evaluate_node(const Node &n, const std::vector<Tensor> &x) {
   std::vector<Tensor> y;
   for (const Type &t : n.types) {
     if (!is_static(t.shape))
-      fail(n.loc,
-           fmt::format("{}: a result of {} can not be evaluated: bind its dims first", row.name, t.str()));
+      fail(n.loc, fmt::format("{}: a result of {} can not be evaluated: bind its dims first", row.name, t.str()));
     if (n.op != Op::constant)
       y.emplace_back(t.dtype, dims_of(t.shape));
     else
@@ -108,8 +107,7 @@ std::vector<Tensor> evaluate_node(const Node &n, const std::vector<Tensor> &x) {
   return y;
 }
 
-std::vector<Tensor> evaluate(const Graph &g, const std::vector<Tensor> &inputs,
-                             std::vector<Tensor> *updates) {
+std::vector<Tensor> evaluate(const Graph &g, const std::vector<Tensor> &inputs, std::vector<Tensor> *updates) {
   TRELLIS_CHECK(inputs.size() == g.inputs().size(), "as many tensors as inputs");
   std::vector<const Node *> nodes = g.reachable();
   // A value lives until its last use.
@@ -144,8 +142,7 @@ std::vector<Tensor> evaluate(const Graph &g, const std::map<std::string, Tensor>
     const std::string &name = v.node->attrs.word(Attr::name);
     names.push_back(name);
     auto it = inputs.find(name);
-    if (it == inputs.end())
-      fail(v.node->loc, fmt::format("input '{}' ({}) is not given", name, v.type().str()));
+    if (it == inputs.end()) fail(v.node->loc, fmt::format("input '{}' ({}) is not given", name, v.type().str()));
     if (!(it->second.type() == v.type()))
       fail(v.node->loc,
            fmt::format("input '{}' is {}, but {} is given", name, v.type().str(), it->second.type().str()));

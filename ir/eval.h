@@ -17,7 +17,6 @@ std::vector<Tensor> evaluate_node(const Node &n, const std::vector<Tensor> &oper
 std::vector<Tensor> evaluate(const Graph &g, const std::map<std::string, Tensor> &inputs,
                              std::vector<Tensor> *updates = nullptr);
 /// The same with inputs by position in g.inputs(): bodies of control ops.
-std::vector<Tensor> evaluate(const Graph &g, const std::vector<Tensor> &inputs,
-                             std::vector<Tensor> *updates = nullptr);
+std::vector<Tensor> evaluate(const Graph &g, const std::vector<Tensor> &inputs, std::vector<Tensor> *updates = nullptr);
 
 } // namespace trellis

@@ -45,8 +45,7 @@ Program::Program(const Index &e) : constant_(e.constant()) {
 int64_t Program::operator()(const std::vector<int64_t> &at) const {
   int64_t sum = constant_;
   for (const auto &[coef, var] : linear_) sum += coef * at[size_t(var)];
-  for (const Rounded &r : rest_)
-    sum += r.coef * (r.div ? floor_div(r.arg(at), r.k) : floor_mod(r.arg(at), r.k));
+  for (const Rounded &r : rest_) sum += r.coef * (r.div ? floor_div(r.arg(at), r.k) : floor_mod(r.arg(at), r.k));
   return sum;
 }
 

@@ -21,10 +21,13 @@ static const char *describe(TypeClass c) {
   return kText[int(c)];
 }
 
-void Infer::fail(const std::string &text) const { throw CompileError(loc, fmt::format("{}: {}", trellis::name(op), text)); }
+void Infer::fail(const std::string &text) const {
+  throw CompileError(loc, fmt::format("{}: {}", trellis::name(op), text));
+}
 
 int64_t Infer::axis(int64_t a, int rank) const {
-  if (a < -rank || a >= rank) fail(fmt::format("axis {} is out of range for rank {}: give {} to {}", a, rank, -rank, rank - 1));
+  if (a < -rank || a >= rank)
+    fail(fmt::format("axis {} is out of range for rank {}: give {} to {}", a, rank, -rank, rank - 1));
   return a < 0 ? a + rank : a;
 }
 
@@ -32,9 +35,11 @@ int64_t Infer::axis(int64_t a, int rank) const {
 static void check_row(const OpInfo &row, Infer &c) {
   size_t n = c.operands.size();
   size_t most = size_t(row.arity + row.optional);
-  if (row.arity < 0) c.require(n > 0, "takes one or more operands");
+  if (row.arity < 0)
+    c.require(n > 0, "takes one or more operands");
   else if (n < size_t(row.arity) || n > most)
-    c.fail(fmt::format("takes {}{} operand{}, {} given", row.arity, row.optional ? fmt::format(" to {}", most) : "", most == 1 ? "" : "s", n));
+    c.fail(fmt::format("takes {}{} operand{}, {} given", row.arity, row.optional ? fmt::format(" to {}", most) : "",
+                       most == 1 ? "" : "s", n));
   for (const auto &[a, v] : c.attrs.all()) {
     if (std::any_of(row.attrs.begin(), row.attrs.end(), [&](const AttrSpec &s) { return s.attr == a; })) continue;
     std::string known;
@@ -78,20 +83,23 @@ static void infer_elementwise(const OpInfo &row, Infer &c) {
   c.result(row.result_bool ? DType::boolean : t, std::move(shape));
 }
 
-static size_t hash_key(Op op, const Values &operands, const Attrs &attrs, const std::vector<std::shared_ptr<const Graph>> &bodies) {
+static size_t hash_key(Op op, const Values &operands, const Attrs &attrs,
+                       const std::vector<std::shared_ptr<const Graph>> &bodies) {
   size_t h = attrs.hash() * 31 + size_t(op);
   for (Value v : operands) h = (h * 0x100000001B3ull) ^ (v.node ? size_t(v.node->id) << 8 | v.index : ~size_t(0));
   for (const auto &b : bodies) h = h * 31 + std::hash<const Graph *>{}(b.get());
   return h;
 }
 
-std::vector<Type> infer(Op op, const Values &operands, Attrs &attrs, const std::vector<std::shared_ptr<const Graph>> &bodies,
-                        const Location &loc) {
+std::vector<Type> infer(Op op, const Values &operands, Attrs &attrs,
+                        const std::vector<std::shared_ptr<const Graph>> &bodies, const Location &loc) {
   const OpInfo &row = info(op);
   Infer c{op, operands, attrs, bodies, loc, {}};
   check_row(row, c);
-  if (row.infer) row.infer(c);
-  else infer_elementwise(row, c);
+  if (row.infer)
+    row.infer(c);
+  else
+    infer_elementwise(row, c);
   for (const Type &t : c.types) c.require(is_reasonable(t.shape), fmt::format("a result of {} is too large", t.str()));
   return std::move(c.types);
 }
@@ -111,7 +119,8 @@ const Node *Graph::node(Op op, Values operands, Attrs attrs, std::vector<std::sh
         std::equal(operands.begin(), operands.end(), n.operands.begin(), [](Value a, Value b) { return a.is(b); }))
       return &n;
   }
-  nodes_.push_back({uint32_t(nodes_.size()), op, std::move(operands), std::move(attrs), std::move(bodies), std::move(types), location, this});
+  nodes_.push_back({uint32_t(nodes_.size()), op, std::move(operands), std::move(attrs), std::move(bodies),
+                    std::move(types), location, this});
   interned_.emplace(h, &nodes_.back());
   return &nodes_.back();
 }
@@ -185,10 +194,16 @@ Value copy_into(Graph &into, Value v, ValueMap &map) {
   std::vector<const Node *> stack{v.node};
   while (!stack.empty()) {
     const Node *n = stack.back();
-    if (map.count(n)) { stack.pop_back(); continue; }
+    if (map.count(n)) {
+      stack.pop_back();
+      continue;
+    }
     bool ready = true;
     for (Value o : n->operands)
-      if (!map.count(o.node)) { stack.push_back(o.node); ready = false; }
+      if (!map.count(o.node)) {
+        stack.push_back(o.node);
+        ready = false;
+      }
     if (!ready) continue;
     stack.pop_back();
     Values operands;
@@ -204,7 +219,8 @@ Value copy_into(Graph &into, Value v, ValueMap &map) {
 
 Value same_input(Graph &into, Value input) {
   const Attrs &a = input.node->attrs;
-  return into.input(a.word(Attr::name), input.type(), a.get_or<std::string>(Attr::role, "data"), a.get_or<std::string>(Attr::init, ""));
+  return into.input(a.word(Attr::name), input.type(), a.get_or<std::string>(Attr::role, "data"),
+                    a.get_or<std::string>(Attr::init, ""));
 }
 
 std::unique_ptr<Graph> copy_graph(const Graph &g, const std::function<Value(Graph &into, Value input)> &become) {
@@ -216,7 +232,8 @@ std::unique_ptr<Graph> copy_graph(const Graph &g, const std::function<Value(Grap
     map[v.node] = {become(*out, v)};
   }
   for (const NamedValue &o : g.outputs) out->outputs.push_back({o.name, copy_into(*out, o.value, map)});
-  for (const Update &u : g.updates) out->updates.push_back({copy_into(*out, u.state, map), copy_into(*out, u.next, map)});
+  for (const Update &u : g.updates)
+    out->updates.push_back({copy_into(*out, u.state, map), copy_into(*out, u.next, map)});
   copy_names(g, *out, map);
   return out;
 }

@@ -67,7 +67,9 @@ public:
 
   /// Infers types and interns. Throws CompileError at `location` when operands or attributes do not fit the op.
   const Node *node(Op op, Values operands, Attrs attrs = {}, std::vector<std::shared_ptr<const Graph>> bodies = {});
-  Value make(Op op, Values operands, Attrs attrs = {}) { return node(op, std::move(operands), std::move(attrs))->result(); }
+  Value make(Op op, Values operands, Attrs attrs = {}) {
+    return node(op, std::move(operands), std::move(attrs))->result();
+  }
 
   /// role: "data" (given at every call), "param" (trained) or "state" (kept between calls, not trained).
   Value input(std::string_view name, Type type, std::string_view role = "data", std::string_view init = {});
@@ -115,8 +117,8 @@ private:
 
 /// Runs the checks and the shape rule of `op`: makes `attrs` canonical and gives the results' types. Throws CompileError
 /// at `loc`.
-std::vector<Type> infer(Op op, const Values &operands, Attrs &attrs, const std::vector<std::shared_ptr<const Graph>> &bodies,
-                        const Location &loc);
+std::vector<Type> infer(Op op, const Values &operands, Attrs &attrs,
+                        const std::vector<std::shared_ptr<const Graph>> &bodies, const Location &loc);
 
 /// What a shape rule sees and says. Rules normalise attributes to canonical form (defaults erased, axes not negative).
 class Infer {
@@ -131,7 +133,9 @@ public:
   const Type &x(size_t i = 0) const { return operands[i].type(); }
   /// Throws: "conv: <text>" at the node's location.
   [[noreturn]] void fail(const std::string &text) const;
-  void require(bool ok, const std::string &text) const { if (!ok) fail(text); }
+  void require(bool ok, const std::string &text) const {
+    if (!ok) fail(text);
+  }
   void result(DType dtype, Shape shape) { types.push_back({dtype, std::move(shape)}); }
   /// `axis` made non-negative and checked against `rank`.
   int64_t axis(int64_t axis, int rank) const;

@@ -6,7 +6,10 @@
 namespace trellis {
 
 static int64_t floor_div(int64_t a, int64_t k) { return a / k - (a % k < 0); }
-static int64_t floor_mod(int64_t a, int64_t k) { int64_t r = a % k; return r < 0 ? r + k : r; }
+static int64_t floor_mod(int64_t a, int64_t k) {
+  int64_t r = a % k;
+  return r < 0 ? r + k : r;
+}
 
 static int compare_atoms(const IndexAtom &a, const IndexAtom &b) {
   if (a.kind != b.kind) return a.kind < b.kind ? -1 : 1;
@@ -35,12 +38,20 @@ static void atom_range(const IndexAtom &a, int64_t &lo, int64_t &hi) {
 
 int64_t Index::min() const {
   int64_t sum = constant_;
-  for (const IndexTerm &t : terms_) { int64_t lo, hi; atom_range(*t.atom, lo, hi); sum += t.coef * (t.coef > 0 ? lo : hi); }
+  for (const IndexTerm &t : terms_) {
+    int64_t lo, hi;
+    atom_range(*t.atom, lo, hi);
+    sum += t.coef * (t.coef > 0 ? lo : hi);
+  }
   return sum;
 }
 int64_t Index::max() const {
   int64_t sum = constant_;
-  for (const IndexTerm &t : terms_) { int64_t lo, hi; atom_range(*t.atom, lo, hi); sum += t.coef * (t.coef > 0 ? hi : lo); }
+  for (const IndexTerm &t : terms_) {
+    int64_t lo, hi;
+    atom_range(*t.atom, lo, hi);
+    sum += t.coef * (t.coef > 0 ? hi : lo);
+  }
   return sum;
 }
 
@@ -57,7 +68,9 @@ public:
     Index out(a.constant_ * ka + b.constant_ * kb);
     size_t i = 0, j = 0;
     while (i < a.terms_.size() || j < b.terms_.size()) {
-      int c = i == a.terms_.size() ? 1 : j == b.terms_.size() ? -1 : compare_atoms(*a.terms_[i].atom, *b.terms_[j].atom);
+      int c = i == a.terms_.size()   ? 1
+              : j == b.terms_.size() ? -1
+                                     : compare_atoms(*a.terms_[i].atom, *b.terms_[j].atom);
       int64_t coef = (c <= 0 ? a.terms_[i].coef * ka : 0) + (c >= 0 ? b.terms_[j].coef * kb : 0);
       if (coef) out.terms_.push_back({coef, c <= 0 ? a.terms_[i].atom : b.terms_[j].atom});
       i += c <= 0, j += c >= 0;
@@ -74,7 +87,9 @@ public:
       if (quotient.terms_.size() != 1 || quotient.constant_) continue;
       const IndexTerm want = quotient.terms_[0];
       for (size_t d = 0; d < e.terms_.size(); ++d) {
-        if (d == m || compare_atoms(*e.terms_[d].atom, *want.atom) || e.terms_[d].coef != mod.coef * mod.atom->k * want.coef) continue;
+        if (d == m || compare_atoms(*e.terms_[d].atom, *want.atom) ||
+            e.terms_[d].coef != mod.coef * mod.atom->k * want.coef)
+          continue;
         Index rest(e.constant_);
         for (size_t t = 0; t < e.terms_.size(); ++t)
           if (t != m && t != d) rest.terms_.push_back(e.terms_[t]);
@@ -155,8 +170,8 @@ Index operator%(const Index &a, int64_t k) {
     return (scaled % (k / g)) * g + floor_mod(r.constant(), g);
   }
   // (e mod (k m)) mod k = e mod k.
-  if (r.constant() == 0 && r.terms().size() == 1 && r.terms()[0].coef == 1 && r.terms()[0].atom->kind == IndexAtom::Kind::mod &&
-      r.terms()[0].atom->k % k == 0)
+  if (r.constant() == 0 && r.terms().size() == 1 && r.terms()[0].coef == 1 &&
+      r.terms()[0].atom->kind == IndexAtom::Kind::mod && r.terms()[0].atom->k % k == 0)
     return *r.terms()[0].atom->arg % k;
   return IndexBuilder::atom({IndexAtom::Kind::mod, {}, std::make_shared<const Index>(r), k});
 }
@@ -169,8 +184,10 @@ bool Index::uses(int id) const {
 
 static void collect(const Index &e, std::vector<IndexVar> &out) {
   for (const IndexTerm &t : e.terms())
-    if (t.atom->kind != IndexAtom::Kind::var) collect(*t.atom->arg, out);
-    else if (std::none_of(out.begin(), out.end(), [&](IndexVar v) { return v.id == t.atom->var.id; })) out.push_back(t.atom->var);
+    if (t.atom->kind != IndexAtom::Kind::var)
+      collect(*t.atom->arg, out);
+    else if (std::none_of(out.begin(), out.end(), [&](IndexVar v) { return v.id == t.atom->var.id; }))
+      out.push_back(t.atom->var);
 }
 std::vector<IndexVar> Index::vars() const {
   std::vector<IndexVar> out;
@@ -181,8 +198,10 @@ std::vector<IndexVar> Index::vars() const {
 std::optional<int64_t> Index::coefficient(int id) const {
   int64_t coef = 0;
   for (const IndexTerm &t : terms_)
-    if (t.atom->kind == IndexAtom::Kind::var) coef += t.atom->var.id == id ? t.coef : 0;
-    else if (t.atom->arg->uses(id)) return std::nullopt;
+    if (t.atom->kind == IndexAtom::Kind::var)
+      coef += t.atom->var.id == id ? t.coef : 0;
+    else if (t.atom->arg->uses(id))
+      return std::nullopt;
   return coef;
 }
 
@@ -220,11 +239,18 @@ std::string Index::str(const std::function<std::string(int)> &name) const {
   for (const IndexTerm &t : terms_) {
     const IndexAtom &a = *t.atom;
     int64_t c = t.coef;
-    if (!out.empty()) { out += c < 0 ? " - " : " + "; c = std::abs(c); }
-    if (c == -1) out += "-";
-    else if (c != 1) out += std::to_string(c) + " ";
-    if (a.kind == IndexAtom::Kind::var) out += name(a.var.id);
-    else out += "(" + a.arg->str(name) + ")" + (a.kind == IndexAtom::Kind::div ? "/" : "%") + std::to_string(a.k);
+    if (!out.empty()) {
+      out += c < 0 ? " - " : " + ";
+      c = std::abs(c);
+    }
+    if (c == -1)
+      out += "-";
+    else if (c != 1)
+      out += std::to_string(c) + " ";
+    if (a.kind == IndexAtom::Kind::var)
+      out += name(a.var.id);
+    else
+      out += "(" + a.arg->str(name) + ")" + (a.kind == IndexAtom::Kind::div ? "/" : "%") + std::to_string(a.k);
   }
   if (out.empty()) return std::to_string(constant_);
   if (constant_) out += (constant_ < 0 ? " - " : " + ") + std::to_string(std::abs(constant_));

@@ -24,9 +24,9 @@ struct IndexVar {
 
 struct IndexAtom {
   enum class Kind : uint8_t { var, div, mod } kind;
-  IndexVar var;                       // var
-  std::shared_ptr<const Index> arg;   // div, mod
-  int64_t k = 1;                      // div, mod: the divisor, > 0
+  IndexVar var;                     // var
+  std::shared_ptr<const Index> arg; // div, mod
+  int64_t k = 1;                    // div, mod: the divisor, > 0
 };
 
 struct IndexTerm {

@@ -14,24 +14,18 @@ static bool is_name_char(char c) { return is_alpha(c) || is_digit(c) || c == '.'
 // surrogates.)
 static size_t utf8_length(std::string_view s) {
   auto byte = [&](size_t i) { return i < s.size() ? uint8_t(s[i]) : uint8_t(0); };
-  auto follows = [&](size_t i, uint8_t lo = 0x80, uint8_t hi = 0xBF) {
-    return byte(i) >= lo && byte(i) <= hi;
-  };
+  auto follows = [&](size_t i, uint8_t lo = 0x80, uint8_t hi = 0xBF) { return byte(i) >= lo && byte(i) <= hi; };
   uint8_t b = byte(0);
   if (b < 0x80) return 1;
   if (b >= 0xC2 && b <= 0xDF) return follows(1) ? 2 : 0;
-  if (b >= 0xE0 && b <= 0xEF)
-    return follows(1, b == 0xE0 ? 0xA0 : 0x80, b == 0xED ? 0x9F : 0xBF) && follows(2) ? 3 : 0;
+  if (b >= 0xE0 && b <= 0xEF) return follows(1, b == 0xE0 ? 0xA0 : 0x80, b == 0xED ? 0x9F : 0xBF) && follows(2) ? 3 : 0;
   if (b >= 0xF0 && b <= 0xF4)
     return follows(1, b == 0xF0 ? 0x90 : 0x80, b == 0xF4 ? 0x8F : 0xBF) && follows(2) && follows(3) ? 4 : 0;
   return 0;
 }
 
 static int hex_digit(char c) {
-  return is_digit(c)            ? c - '0'
-         : c >= 'a' && c <= 'f' ? c - 'a' + 10
-         : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                : -1;
+  return is_digit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
 namespace {
@@ -110,11 +104,9 @@ private:
       size_t n = 1;
       if (text_[i] == '\\') {
         char e = i + 1 < text_.size() ? text_[i + 1] : '\0';
-        bool hex =
-            e == 'x' && i + 3 < text_.size() && hex_digit(text_[i + 2]) >= 0 && hex_digit(text_[i + 3]) >= 0;
+        bool hex = e == 'x' && i + 3 < text_.size() && hex_digit(text_[i + 2]) >= 0 && hex_digit(text_[i + 3]) >= 0;
         if (!hex && e != '"' && e != '\\' && e != 'n' && e != 't')
-          return take(Kind::bad, i + 1 - at_,
-                      "unknown escape in a string: there are \\\" \\\\ \\n \\t and \\xHH");
+          return take(Kind::bad, i + 1 - at_, "unknown escape in a string: there are \\\" \\\\ \\n \\t and \\xHH");
         n = hex ? 4 : 2;
       } else if (!(n = utf8_length(text_.substr(i))))
         return take(Kind::bad, i + 1 - at_, "this string is not valid UTF-8");

@@ -69,8 +69,7 @@ static std::string set_integer(Tensor &t, int64_t i, std::string_view text) {
     range = fmt::format("'{}' is out of range for {}: 0 to {}", text, name(d), most);
     std::errc e = read(text, v);
     int64_t negative = 0;
-    if (e == std::errc::invalid_argument && read(text, negative) == std::errc::invalid_argument)
-      return problem;
+    if (e == std::errc::invalid_argument && read(text, negative) == std::errc::invalid_argument) return problem;
     if (e != std::errc() || v > most) return range;
     t.set_int(i, int64_t(v));
   } else {
@@ -91,8 +90,7 @@ static std::string set_float(Tensor &t, int64_t i, std::string_view text) {
     uint64_t bits = 0;
     std::string_view digits = text.substr(6, text.size() - 7);
     auto r = std::from_chars(digits.data(), digits.data() + digits.size(), bits, 16);
-    if (r.ec != std::errc() || r.ptr != digits.data() + digits.size() ||
-        (size_of(d) < 8 && bits >> (8 * size_of(d))))
+    if (r.ec != std::errc() || r.ptr != digits.data() + digits.size() || (size_of(d) < 8 && bits >> (8 * size_of(d))))
       return fmt::format("'{}' does not hold the bits of a {}", text, name(d));
     Tensor probe(d, {});
     set_bits(probe, 0, bits);
@@ -109,15 +107,13 @@ static std::string set_float(Tensor &t, int64_t i, std::string_view text) {
   if (e == std::errc::invalid_argument || (e == std::errc() && !std::isfinite(v)))
     return fmt::format("'{}' is not a number", text);
   if (e == std::errc()) t.set(i, v);
-  if (e != std::errc() || std::isinf(t.get(i)))
-    return fmt::format("'{}' is out of range for {}", text, name(d));
+  if (e != std::errc() || std::isinf(t.get(i))) return fmt::format("'{}' is out of range for {}", text, name(d));
   return {};
 }
 
 std::string set_element(Tensor &t, int64_t i, std::string_view text) {
   if (t.dtype() == DType::boolean) {
-    if (text != "true" && text != "false")
-      return fmt::format("'{}' is not a bool: write true or false", text);
+    if (text != "true" && text != "false") return fmt::format("'{}' is not a bool: write true or false", text);
     return t.set_int(i, text == "true"), "";
   }
   return is_float(t.dtype()) ? set_float(t, i, text) : set_integer(t, i, text);

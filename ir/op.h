@@ -82,7 +82,9 @@ struct AttrList {
   std::array<AttrSpec, 8> items{};
   int count = 0;
   constexpr AttrList() = default;
-  constexpr AttrList(std::initializer_list<AttrSpec> all) { for (AttrSpec s : all) items[size_t(count++)] = s; }
+  constexpr AttrList(std::initializer_list<AttrSpec> all) {
+    for (AttrSpec s : all) items[size_t(count++)] = s;
+  }
   constexpr const AttrSpec *begin() const { return items.data(); }
   constexpr const AttrSpec *end() const { return items.data() + count; }
 };
@@ -100,22 +102,23 @@ inline constexpr int kOpCount = 0
 struct OpInfo {
   std::string_view name{};
   OpKind kind = OpKind::elementwise;
-  int arity = 1;                      ///< operands; -1: one or more
-  int optional = 0;                   ///< operands that may follow the `arity` ones
-  TypeClass type = TypeClass::any;    ///< what operands' dtypes must be
-  bool result_bool = false;           ///< elementwise: the result is bool whatever the operands are
-  bool mixed = false;                 ///< operands may differ in dtype; the shape rule checks them
-  bool pointwise = false;             ///< composite: operands and result have one shape, as those of elementwise rows
+  int arity = 1;                   ///< operands; -1: one or more
+  int optional = 0;                ///< operands that may follow the `arity` ones
+  TypeClass type = TypeClass::any; ///< what operands' dtypes must be
+  bool result_bool = false;        ///< elementwise: the result is bool whatever the operands are
+  bool mixed = false;              ///< operands may differ in dtype; the shape rule checks them
+  bool pointwise = false;          ///< composite: operands and result have one shape, as those of elementwise rows
   AttrList attrs{};
-  void (*infer)(Infer &) = nullptr;   ///< shape rule; elementwise rows have a common one unless they name theirs
-  Eval eval{};                        ///< elementwise
-  void (*interpret)(EvalContext &) = nullptr; ///< reference evaluation of a whole node, for rows that have neither eval, map nor expand
+  void (*infer)(Infer &) = nullptr; ///< shape rule; elementwise rows have a common one unless they name theirs
+  Eval eval{};                      ///< elementwise
+  void (*interpret)(EvalContext &) =
+      nullptr; ///< reference evaluation of a whole node, for rows that have neither eval, map nor expand
   ReadMap (*map)(const Node &, const std::vector<Index> &) = nullptr; ///< movement
   Values (*vjp)(Vjp) = nullptr;       ///< a cotangent an operand (a null Value: none); null pointer: not differentiable
   bool no_gradient = false;           ///< the derivative is zero or absent by definition (comparisons, integers, iota)
   Values (*expand)(Expand) = nullptr; ///< composite: the same results from simpler ops; others: optional
   bool commutative = false;
-  std::string_view onnx{};            ///< name of the ONNX operator with the same operands and meaning
+  std::string_view onnx{}; ///< name of the ONNX operator with the same operands and meaning
   std::string_view doc{};
 
   /// Operands and result have one shape: builders and the parser broadcast the operands.

@@ -64,14 +64,12 @@ private:
     if (peek().kind == Kind::end)
       fail(peek(), fmt::format("the text is empty: it should begin with 'trellis {}'", kTextVersion));
     if (!peek().is("trellis"))
-      fail(peek(),
-           fmt::format("expected the format version, 'trellis {}', before anything else", kTextVersion));
+      fail(peek(), fmt::format("expected the format version, 'trellis {}', before anything else", kTextVersion));
     next();
     const Token &t = expect(Kind::number, "a version number after 'trellis'");
     int64_t v = 0;
     if (!parse_integer(t.text, v) || v < 1) fail(t, fmt::format("'{}' is not a version number", t.text));
-    if (v > kTextVersion)
-      fail(t, fmt::format("format version {} is newer than this program's, {}", v, kTextVersion));
+    if (v > kTextVersion) fail(t, fmt::format("format version {} is newer than this program's, {}", v, kTextVersion));
     end_of_statement();
   }
   void end_of_statement() {
@@ -128,8 +126,7 @@ private:
     expect('{', "before the graph's statements");
   }
 
-  void declare_input(Scope &s, const Token &name, const Type &t, std::string_view role,
-                     std::string_view init) {
+  void declare_input(Scope &s, const Token &name, const Type &t, std::string_view role, std::string_view init) {
     refuse_redefinition(s, name);
     s.graph->location = at(name);
     define(s, name, make(name, [&] { return s.graph->input(spelling(name), t, role, init).node; })->result());
@@ -157,8 +154,7 @@ private:
     if (t.kind == Kind::word && parse_op(t.text))
       fail(t, fmt::format("the result of '{0}' has no name: write %name = {0} ...", t.text));
     fail(t, fmt::format("expected a statement, not {}{}", describe(t),
-                        t.kind == Kind::word ? did_you_mean(t.text, {"param", "state", "update", "return"})
-                                             : ""));
+                        t.kind == Kind::word ? did_you_mean(t.text, {"param", "state", "update", "return"}) : ""));
   }
 
   void parameter(Scope &s) {
@@ -209,8 +205,7 @@ private:
         n = fmt::format("out{}", s.graph->outputs.size());
       // Callers find a graph's outputs by name, a body's by position.
       for (const NamedValue &o : s.graph->outputs)
-        if (!s.depth && o.name == n)
-          fail(name, fmt::format("two outputs are named '{}': write other=%value", n));
+        if (!s.depth && o.name == n) fail(name, fmt::format("two outputs are named '{}': write other=%value", n));
       unknown |= !v;
       s.graph->outputs.push_back({std::move(n), v});
       if (!accept(',')) {
@@ -232,8 +227,8 @@ private:
     for (const auto &[name, entry] : s.values) names.push_back(name);
     std::sort(names.begin(), names.end());
     std::string_view near = nearest(spelling(t), names);
-    report(t, fmt::format("{} is not defined{}", t.text,
-                          near.empty() ? "" : fmt::format("; did you mean '%{}'?", near)));
+    report(t,
+           fmt::format("{} is not defined{}", t.text, near.empty() ? "" : fmt::format("; did you mean '%{}'?", near)));
     return {};
   }
 
@@ -280,12 +275,10 @@ private:
     std::vector<std::shared_ptr<const Graph>> bodies;
     size_t mistakes = errors_.size();
     while (peek().kind == Kind::global) bodies.push_back(graph(s.depth + 1));
-    if (errors_.size() > mistakes ||
-        std::any_of(args.begin(), args.end(), [](const Arg &a) { return a.unknown; }))
+    if (errors_.size() > mistakes || std::any_of(args.begin(), args.end(), [](const Arg &a) { return a.unknown; }))
       throw Failed{};
     s.graph->location = at(word);
-    const Node *n =
-        make(word, [&] { return build(*s.graph, *op, args, std::move(attrs), std::move(bodies)); });
+    const Node *n = make(word, [&] { return build(*s.graph, *op, args, std::move(attrs), std::move(bodies)); });
     if (n->types.size() != results)
       fail(word, fmt::format("'{}' has {} result{}, but {} name{} given", word.text, n->types.size(),
                              n->types.size() == 1 ? "" : "s", results, results == 1 ? " is" : "s are"));
@@ -293,8 +286,7 @@ private:
       fail(types[0].first, fmt::format("{} types are given for {} results", types.size(), results));
     for (size_t i = 0; i < types.size(); ++i)
       if (!fits(n->types[i], types[i].second))
-        fail(types[i].first,
-             fmt::format("the result is {}, not {}", n->types[i].str(), types[i].second.str()));
+        fail(types[i].first, fmt::format("the result is {}, not {}", n->types[i].str(), types[i].second.str()));
     return n;
   }
   static bool fits(const Type &a, const Type &b) {
@@ -337,8 +329,7 @@ private:
       if (!a.value) continue;
       if (!dtype && a.value.dtype() != DType::boolean) dtype = a.value.dtype();
       if (elementwise)
-        shape = any ? broadcast(shape, a.value.shape(), std::string(trellis::name(op)), g.location)
-                    : a.value.shape();
+        shape = any ? broadcast(shape, a.value.shape(), std::string(trellis::name(op)), g.location) : a.value.shape();
       any = true;
     }
     Values operands;
@@ -347,8 +338,7 @@ private:
       if (!v) {
         bool boolean = a.literal == "true" || a.literal == "false";
         if (!boolean && !dtype)
-          fail(a.token,
-               "a number takes its dtype from the other operands, and none has one to give: use a constant");
+          fail(a.token, "a number takes its dtype from the other operands, and none has one to give: use a constant");
         Tensor scalar(boolean ? DType::boolean : *dtype, {});
         if (std::string problem = set_element(scalar, 0, a.literal); !problem.empty()) fail(a.token, problem);
         v = g.constant(std::move(scalar));

@@ -49,8 +49,7 @@ struct ParseOptions {
 
 /// Throws CompileError with every mistake found, each with its line and a caret. `file` names the text in
 /// messages.
-std::unique_ptr<Graph> parse(std::string_view text, std::string file = "<text>",
-                             const ParseOptions &options = {});
+std::unique_ptr<Graph> parse(std::string_view text, std::string file = "<text>", const ParseOptions &options = {});
 /// Reads the file and parses it.
 std::unique_ptr<Graph> parse_file(const std::string &path, const ParseOptions &options = {});
 

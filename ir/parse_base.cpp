@@ -129,8 +129,7 @@ AttrValue ParseBase::attribute_value(Attr a) {
     return next().text == "true";
   case AttrKind::word:
   case AttrKind::text:
-    if (t.kind != Kind::word && t.kind != Kind::string)
-      fail(t, fmt::format("{} a word, not {}", want, describe(t)));
+    if (t.kind != Kind::word && t.kind != Kind::string) fail(t, fmt::format("{} a word, not {}", want, describe(t)));
     return spelling(next());
   case AttrKind::ints: {
     std::vector<int64_t> list;
@@ -168,8 +167,7 @@ DType ParseBase::dtype() {
     for (int i = 0; i < kDTypeCount; ++i)
       all.push_back(trellis::name(DType(i))), list += (i ? ", " : "") + std::string(all.back());
     std::string hint = did_you_mean(t.text, all);
-    fail(t,
-         fmt::format("there is no element type '{}'{}", t.text, hint.empty() ? "; there are " + list : hint));
+    fail(t, fmt::format("there is no element type '{}'{}", t.text, hint.empty() ? "; there are " + list : hint));
   }
   return *d;
 }
@@ -225,8 +223,7 @@ Tensor ParseBase::tensor() {
     if (e.kind != Kind::number && e.kind != Kind::word)
       fail(e, fmt::format("expected an element, not {}", describe(e)));
     where.push_back(e);
-    if (std::string s = element(); s.size() != e.text.size())
-      joined.emplace_back(where.size() - 1, std::move(s));
+    if (std::string s = element(); s.size() != e.text.size()) joined.emplace_back(where.size() - 1, std::move(s));
   };
   if (accept('[')) {
     for (skip_newlines(); !peek().is(']'); skip_newlines()) {
@@ -245,8 +242,7 @@ Tensor ParseBase::tensor() {
   auto many = joined.begin();
   for (size_t i = 0; i < where.size(); ++i) {
     bool is_joined = many != joined.end() && many->first == i;
-    std::string problem =
-        set_element(out, int64_t(i), is_joined ? std::string_view(many++->second) : where[i].text);
+    std::string problem = set_element(out, int64_t(i), is_joined ? std::string_view(many++->second) : where[i].text);
     if (!problem.empty()) fail(where[i], problem);
   }
   return out;
@@ -260,8 +256,7 @@ Tensor ParseBase::tensor_from_file(const Type &t) {
   expect(',', "and the tensor's name");
   ref.name = spelling(expect(Kind::string, "the tensor's name in quotes"));
   expect(')', "after the tensor's name");
-  if (!options_.data)
-    fail(word, fmt::format("the elements lie in '{}', which this text came without", ref.file));
+  if (!options_.data) fail(word, fmt::format("the elements lie in '{}', which this text came without", ref.file));
   Tensor out = make(word, [&] { return options_.data(ref); });
   if (!(out.type() == t))
     fail(word, fmt::format("'{}' in '{}' is {}, not {}", ref.name, ref.file, out.type().str(), t.str()));

@@ -139,8 +139,7 @@ private:
       line(fmt::format("{} {} : {}{}\n", role(v), b.at(v).name, type_text(v.type()), init));
     }
     for (const Node *n : b.nodes) node(b, *n);
-    for (const Update &u : g.updates)
-      line(fmt::format("update {}, {}\n", b.at(u.state).name, b.at(u.next).name));
+    for (const Update &u : g.updates) line(fmt::format("update {}, {}\n", b.at(u.state).name, b.at(u.next).name));
     line("return");
     for (size_t i = 0; i < g.outputs.size(); ++i) {
       const auto &[name, value] = g.outputs[i];
@@ -263,10 +262,8 @@ std::string describe(const Node &n) {
   };
   std::string out = fmt::format("{} = {}", value(n.result()), name(n.op));
   const char *comma = " ";
-  for (Value v : n.operands)
-    out += comma + (v ? value(v) + ": " + type_text(v.type()) : "none"), comma = ", ";
-  for (const auto &[a, v] : n.attrs.all())
-    out += fmt::format("{}{}={}", comma, name(a), attr_text(a, v)), comma = ", ";
+  for (Value v : n.operands) out += comma + (v ? value(v) + ": " + type_text(v.type()) : "none"), comma = ", ";
+  for (const auto &[a, v] : n.attrs.all()) out += fmt::format("{}{}={}", comma, name(a), attr_text(a, v)), comma = ", ";
   for (size_t i = 0; i < n.types.size(); ++i) out += (i ? ", " : " : ") + type_text(n.types[i]);
   return out;
 }

@@ -122,8 +122,7 @@ static Operand instantiate(const Pattern &p, const Match &m) {
   }
   std::vector<Operand> operands;
   for (const Pattern &o : p.operands) operands.push_back(instantiate(o, m));
-  if (info(p.op).kind == OpKind::elementwise && p.attrs.all().empty())
-    return elementwise(m.graph(), p.op, operands);
+  if (info(p.op).kind == OpKind::elementwise && p.attrs.all().empty()) return elementwise(m.graph(), p.op, operands);
   Values values;
   for (const Operand &o : operands) {
     TRELLIS_CHECK(o.value, fmt::format("the right side {} has a number where it needs a value", p.str()));
@@ -142,14 +141,13 @@ RuleSet::RuleSet(std::initializer_list<const std::vector<Rule> *> lists) {
   for (const auto *list : lists)
     for (const Rule &r : *list) {
       TRELLIS_CHECK(names.insert(r.name).second, fmt::format("two rules are named '{}'", r.name));
-      TRELLIS_CHECK(r.left.kind == Pattern::Kind::op,
-                    fmt::format("rule '{}': the left side is no op", r.name));
+      TRELLIS_CHECK(r.left.kind == Pattern::Kind::op, fmt::format("rule '{}': the left side is no op", r.name));
       if (r.right.pattern) {
         std::array<bool, Match::kVariables> left{}, right{};
         mark(r.left, left), mark(*r.right.pattern, right);
         for (size_t i = 0; i < left.size(); ++i)
-          TRELLIS_CHECK(left[i] || !right[i], fmt::format("rule '{}': {} is not bound on the left", r.name,
-                                                          Pattern::variable(int(i)).str()));
+          TRELLIS_CHECK(left[i] || !right[i],
+                        fmt::format("rule '{}': {} is not bound on the left", r.name, Pattern::variable(int(i)).str()));
       }
       rooted_[size_t(r.left.op)].push_back(all_.size());
       all_.push_back(&r);

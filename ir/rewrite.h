@@ -34,7 +34,7 @@ struct Pattern {
     op,       ///< result 0 of a node of this op whose attributes include `attrs`
   };
   Kind kind;
-  int index = 0; // variable; constant (-1: any number of different ones); op: see `as`
+  int index = 0;                          // variable; constant (-1: any number of different ones); op: see `as`
   bool (*test)(const Tensor &) = nullptr; // constant: what the element must be
   double number = 0;                      // literal
   Op op{};
@@ -148,13 +148,12 @@ private:
 /// Spelling of patterns: pattern::exp(x), pattern::reshape(x), x + y, -x.
 namespace pattern {
 template <class... P>
-concept Sides =
-    ((std::is_same_v<P, Pattern> || std::is_arithmetic_v<P>) && ...) && (std::is_same_v<P, Pattern> || ...);
-#define OP(id, ...)                                                                                          \
-  template <class... P>                                                                                      \
-    requires Sides<P...>                                                                                     \
-  Pattern id(P... operands) {                                                                                \
-    return Pattern(Op::id, {Pattern(operands)...});                                                          \
+concept Sides = ((std::is_same_v<P, Pattern> || std::is_arithmetic_v<P>) && ...) && (std::is_same_v<P, Pattern> || ...);
+#define OP(id, ...)                                                                                                    \
+  template <class... P>                                                                                                \
+    requires Sides<P...>                                                                                               \
+  Pattern id(P... operands) {                                                                                          \
+    return Pattern(Op::id, {Pattern(operands)...});                                                                    \
   }
 #include "ir/ops.def"
 } // namespace pattern

@@ -33,8 +33,10 @@ Tensor Tensor::scalar(DType dtype, double value) {
 
 Tensor Tensor::scalar_int(DType dtype, int64_t value) {
   Tensor t(dtype, {});
-  if (is_float(dtype)) t.set(0, double(value));
-  else t.set_int(0, value);
+  if (is_float(dtype))
+    t.set(0, double(value));
+  else
+    t.set_int(0, value);
   return t;
 }
 
@@ -61,18 +63,28 @@ double Tensor::get(int64_t i) const {
 }
 
 void Tensor::set(int64_t i, double v) {
-  if (dtype_ == DType::f16) { as<uint16_t>()[size_t(i)] = f64_to_f16(v); return; }
-  if (dtype_ == DType::bf16) { as<uint16_t>()[size_t(i)] = f64_to_bf16(v); return; }
-  if (dtype_ == DType::boolean) { as<uint8_t>()[size_t(i)] = v != 0; return; }
+  if (dtype_ == DType::f16) {
+    as<uint16_t>()[size_t(i)] = f64_to_f16(v);
+    return;
+  }
+  if (dtype_ == DType::bf16) {
+    as<uint16_t>()[size_t(i)] = f64_to_bf16(v);
+    return;
+  }
+  if (dtype_ == DType::boolean) {
+    as<uint8_t>()[size_t(i)] = v != 0;
+    return;
+  }
   dispatch(dtype_, [&]<class T>(T *) {
-    if constexpr (std::is_floating_point_v<T>) as<T>()[size_t(i)] = T(v);
+    if constexpr (std::is_floating_point_v<T>)
+      as<T>()[size_t(i)] = T(v);
     else {
       // 2^digits is exact as a double; max() itself is not for 64 bits.
       constexpr double top = double(uint64_t(1) << (std::numeric_limits<T>::digits - 1)) * 2;
-      T out = std::isnan(v)                                     ? T(0)
-              : v >= top                                        ? std::numeric_limits<T>::max()
-              : v <= double(std::numeric_limits<T>::min())      ? std::numeric_limits<T>::min()
-                                                                : T(v);
+      T out = std::isnan(v)                                ? T(0)
+              : v >= top                                   ? std::numeric_limits<T>::max()
+              : v <= double(std::numeric_limits<T>::min()) ? std::numeric_limits<T>::min()
+                                                           : T(v);
       as<T>()[size_t(i)] = out;
     }
   });
@@ -85,7 +97,10 @@ int64_t Tensor::get_int(int64_t i) const {
 
 void Tensor::set_int(int64_t i, int64_t v) {
   TRELLIS_CHECK(!is_float(dtype_), "set_int of a floating tensor");
-  if (dtype_ == DType::boolean) { as<uint8_t>()[size_t(i)] = v != 0; return; }
+  if (dtype_ == DType::boolean) {
+    as<uint8_t>()[size_t(i)] = v != 0;
+    return;
+  }
   dispatch(dtype_, [&]<class T>(T *) { as<T>()[size_t(i)] = T(v); });
 }
 

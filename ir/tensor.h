@@ -58,8 +58,10 @@ private:
 template <class T> Tensor Tensor::of(DType dtype, std::vector<int64_t> dims, std::span<const T> values) {
   Tensor t(dtype, std::move(dims));
   for (size_t i = 0; i < values.size(); ++i)
-    if constexpr (std::is_integral_v<T>) is_float(dtype) ? t.set(int64_t(i), double(values[i])) : t.set_int(int64_t(i), int64_t(values[i]));
-    else t.set(int64_t(i), double(values[i]));
+    if constexpr (std::is_integral_v<T>)
+      is_float(dtype) ? t.set(int64_t(i), double(values[i])) : t.set_int(int64_t(i), int64_t(values[i]));
+    else
+      t.set(int64_t(i), double(values[i]));
   return t;
 }
 

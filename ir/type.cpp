@@ -7,8 +7,8 @@
 
 namespace trellis {
 
-static constexpr std::array<std::string_view, kDTypeCount> kNames = {
-    "f32", "f64", "f16", "bf16", "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "bool"};
+static constexpr std::array<std::string_view, kDTypeCount> kNames = {"f32", "f64", "f16", "bf16", "i8",  "i16", "i32",
+                                                                     "i64", "u8",  "u16", "u32",  "u64", "bool"};
 
 std::string_view name(DType t) { return kNames[size_t(t)]; }
 

@@ -18,9 +18,16 @@ std::optional<DType> parse_dtype(std::string_view text);
 
 constexpr int size_of(DType t) {
   switch (t) {
-  case DType::f64: case DType::i64: case DType::u64: return 8;
-  case DType::f32: case DType::i32: case DType::u32: return 4;
-  case DType::f16: case DType::bf16: case DType::i16: case DType::u16: return 2;
+  case DType::f64:
+  case DType::i64:
+  case DType::u64: return 8;
+  case DType::f32:
+  case DType::i32:
+  case DType::u32: return 4;
+  case DType::f16:
+  case DType::bf16:
+  case DType::i16:
+  case DType::u16: return 2;
   default: return 1;
   }
 }
@@ -48,7 +55,11 @@ public:
 
 private:
   static constexpr int64_t kUnknown = std::numeric_limits<int64_t>::min();
-  static constexpr Dim from_raw(int64_t raw) { Dim d; d.raw_ = raw; return d; }
+  static constexpr Dim from_raw(int64_t raw) {
+    Dim d;
+    d.raw_ = raw;
+    return d;
+  }
   int64_t raw_;
 };
 inline bool same(Dim a, Dim b) { return a.raw() == b.raw(); }

@@ -34,13 +34,10 @@ private:
   void fail(const Location &at, std::string text) {
     errors_.push_back({.where = at, .text = "verify: " + std::move(text), .source_line = {}});
   }
-  void fail(const Node &n, const std::string &text) {
-    fail(n.loc, fmt::format("{} (in: {})", text, describe(n)));
-  }
+  void fail(const Node &n, const std::string &text) { fail(n.loc, fmt::format("{} (in: {})", text, describe(n))); }
 
   static bool equal(const Node &a, const Node &b) {
-    return a.op == b.op && a.attrs == b.attrs && a.bodies == b.bodies &&
-           a.operands.size() == b.operands.size() &&
+    return a.op == b.op && a.attrs == b.attrs && a.bodies == b.bodies && a.operands.size() == b.operands.size() &&
            std::equal(a.operands.begin(), a.operands.end(), b.operands.begin(),
                       [](Value x, Value y) { return x.is(y); });
   }
@@ -52,8 +49,7 @@ private:
       if (v.node->graph != &g) return fail(n, "an operand of another graph");
       if (v.node->id >= n.id) return fail(n, "an operand that does not come before its user");
       if (v.index >= v.node->types.size())
-        return fail(n,
-                    fmt::format("operand is result {} of a node that has {}", v.index, v.node->types.size()));
+        return fail(n, fmt::format("operand is result {} of a node that has {}", v.index, v.node->types.size()));
     }
     if (n.info().commutative && n.operands.size() == 2) {
       auto rank = [&](size_t i) { return std::pair(n.operands[i].node->id, n.operands[i].index); };

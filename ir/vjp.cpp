@@ -35,8 +35,7 @@ std::vector<const Node *> between(const std::vector<Cotangent> &seeds, const Val
   std::unordered_map<const Node *, bool> leads; // to wrt; also: visited
   std::vector<const Node *> order, stack;
   auto visit = [&](Value v) {
-    if (carries(v) && !(stop && contains(wrt, v)) && leads.try_emplace(v.node, false).second)
-      stack.push_back(v.node);
+    if (carries(v) && !(stop && contains(wrt, v)) && leads.try_emplace(v.node, false).second) stack.push_back(v.node);
   };
   for (const Cotangent &s : seeds) visit(s.of);
   while (!stack.empty()) {
@@ -99,8 +98,8 @@ Values pull_back(const std::vector<Cotangent> &seeds, const Values &wrt, bool st
     LocationScope at(*n.graph, n.loc);
     Values dxs = pull_back_node(n, dys);
     TRELLIS_CHECK(dxs.size() == n.operands.size(),
-                  fmt::format("the derivative of '{}' gives {} cotangents for {} operands", n.info().name,
-                              dxs.size(), n.operands.size()));
+                  fmt::format("the derivative of '{}' gives {} cotangents for {} operands", n.info().name, dxs.size(),
+                              n.operands.size()));
     for (size_t i = 0; i < dxs.size(); ++i) {
       if (!dxs[i] || !carries(n.operands[i])) continue;
       TRELLIS_CHECK(dxs[i].type() == n.operands[i].type(),

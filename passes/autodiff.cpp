@@ -14,28 +14,24 @@ static std::string describe(Value v) {
 Values gradients(Value y, const Values &wrt, Value seed) {
   const Location &at = y.node->loc;
   if (!is_float(y.dtype()))
-    throw CompileError(
-        at, fmt::format("gradient: {} is {}, but must be floating-point", describe(y), y.type().str()));
+    throw CompileError(at, fmt::format("gradient: {} is {}, but must be floating-point", describe(y), y.type().str()));
   for (Value x : wrt)
     if (!is_float(x.dtype()))
       throw CompileError(x.node->loc, fmt::format("gradient: {} is {}: integers and bools have no derivative",
                                                   describe(x), x.type().str()));
   if (!seed) {
     if (y.type().size() != 1)
-      throw CompileError(
-          at, fmt::format("gradient: {} is {}, but must have one element (reduce it, or give a seed)",
-                          describe(y), y.type().str()));
+      throw CompileError(at, fmt::format("gradient: {} is {}, but must have one element (reduce it, or give a seed)",
+                                         describe(y), y.type().str()));
     seed = y.graph().splat(y.type(), 1);
   }
   if (seed.type() != y.type())
-    throw CompileError(at, fmt::format("gradient: the seed is {}, but {} is {}", seed.type().str(),
-                                       describe(y), y.type().str()));
+    throw CompileError(
+        at, fmt::format("gradient: the seed is {}, but {} is {}", seed.type().str(), describe(y), y.type().str()));
   return pull_back({{y, seed}}, wrt, false);
 }
 
-Value dense(Value cotangent, Value like) {
-  return cotangent ? cotangent : like.graph().splat(like.type(), 0);
-}
+Value dense(Value cotangent, Value like) { return cotangent ? cotangent : like.graph().splat(like.type(), 0); }
 
 void check_differentiable(Value y, Value x) {
   struct State {
@@ -68,19 +64,17 @@ void check_differentiable(Value y, Value x) {
   }
   if (!seen.count(x.node) || x.node == y.node) return;
   if (const Node *block = state[x.node].block)
-    throw CompileError(block->loc,
-                       fmt::format("gradient: {} depends on {} only through '{}', which has no derivative",
-                                   describe(y), describe(x), block->info().name));
+    throw CompileError(block->loc, fmt::format("gradient: {} depends on {} only through '{}', which has no derivative",
+                                               describe(y), describe(x), block->info().name));
 }
 
 Value jvp(Value y, const Values &wrt, const Values &tangents) {
   TRELLIS_CHECK(wrt.size() == tangents.size(), "jvp needs a tangent for each value");
   Graph &g = y.graph();
   // A leaf that nothing else is interned to. The vjp is linear in it, so it does not stand in the result.
-  Value seed = g.make(Op::input, {},
-                      {{Attr::name, fmt::format("jvp.seed.{}", g.node_count())},
-                       {Attr::dtype, y.dtype()},
-                       {Attr::shape, y.shape()}});
+  Value seed = g.make(
+      Op::input, {},
+      {{Attr::name, fmt::format("jvp.seed.{}", g.node_count())}, {Attr::dtype, y.dtype()}, {Attr::shape, y.shape()}});
   Values back = gradients(y, wrt, seed);
   std::vector<Cotangent> along;
   for (size_t i = 0; i < wrt.size(); ++i)
@@ -104,15 +98,15 @@ void grad(Graph &g, const std::string &of, const std::vector<std::string> &wrt) 
   for (const NamedValue &o : g.outputs) {
     names += (names.empty() ? "" : ", ") + o.name;
     if (of.empty() ? scalar(o.value) : o.name == of) {
-      if (y) throw CompileError(g.location, fmt::format("grad: several outputs are scalar; name one of them: {}", names));
+      if (y)
+        throw CompileError(g.location, fmt::format("grad: several outputs are scalar; name one of them: {}", names));
       y = o.value;
     }
   }
   if (!y)
-    throw CompileError(g.location,
-                       of.empty()
-                           ? fmt::format("grad: no output is a floating-point scalar (outputs: {})", names)
-                           : fmt::format("grad: there is no output '{}' (outputs: {})", of, names));
+    throw CompileError(g.location, of.empty()
+                                       ? fmt::format("grad: no output is a floating-point scalar (outputs: {})", names)
+                                       : fmt::format("grad: there is no output '{}' (outputs: {})", of, names));
   Values xs;
   for (const std::string &name : wrt) {
     Value x = g.find_input(name);
@@ -121,15 +115,16 @@ void grad(Graph &g, const std::string &of, const std::vector<std::string> &wrt) 
   }
   if (wrt.empty())
     for (Value v : g.inputs())
-      if (v.node->attrs.get_or<std::string>(Attr::role, "data") == "param" && is_float(v.dtype()))
-        xs.push_back(v);
-  if (xs.empty()) throw CompileError(g.location, "grad: the graph has no parameter: name the inputs, e.g. grad(loss, x)");
+      if (v.node->attrs.get_or<std::string>(Attr::role, "data") == "param" && is_float(v.dtype())) xs.push_back(v);
+  if (xs.empty())
+    throw CompileError(g.location, "grad: the graph has no parameter: name the inputs, e.g. grad(loss, x)");
   Values dxs = gradients(y, xs);
   for (size_t i = 0; i < xs.size(); ++i) {
     if (!dxs[i]) check_differentiable(y, xs[i]);
     std::string name = "grad." + xs[i].node->attrs.word(Attr::name);
     for (const NamedValue &o : g.outputs)
-      if (o.name == name) throw CompileError(g.location, fmt::format("grad: the graph has an output '{}' already", name));
+      if (o.name == name)
+        throw CompileError(g.location, fmt::format("grad: the graph has an output '{}' already", name));
     Value dx = dense(dxs[i], xs[i]);
     g.set_name(dx, name);
     g.outputs.push_back({name, dx});

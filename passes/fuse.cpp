@@ -7,11 +7,13 @@ namespace trellis {
 
 bool is_anchor(const Node &n) {
   OpKind k = n.info().kind;
-  return k == OpKind::contraction || (k == OpKind::reduction && !is_inline_reduction(n)) || n.op == Op::scatter || k == OpKind::control || n.types.size() > 1;
+  return k == OpKind::contraction || (k == OpKind::reduction && !is_inline_reduction(n)) || n.op == Op::scatter ||
+         k == OpKind::control || n.types.size() > 1;
 }
 
 bool is_inline_reduction(const Node &n) {
-  return n.op == Op::reduce && n.operands[0].type().size() <= 16 * std::max<int64_t>(n.type().size(), 1) && n.type().size() > 0;
+  return n.op == Op::reduce && n.operands[0].type().size() <= 16 * std::max<int64_t>(n.type().size(), 1) &&
+         n.type().size() > 0;
 }
 
 bool is_immediate(const Node &n) {
@@ -28,7 +30,8 @@ bool takes_storage(const Node &n) { return n.info().kind == OpKind::control || n
 bool is_bijective(const Node &n) { return n.op == Op::reshape || n.op == Op::permute; }
 
 Value under_movement(Value v) {
-  while (v.node->op == Op::reshape || v.node->op == Op::permute || v.node->op == Op::slice || v.node->op == Op::expand || v.node->op == Op::window)
+  while (v.node->op == Op::reshape || v.node->op == Op::permute || v.node->op == Op::slice ||
+         v.node->op == Op::expand || v.node->op == Op::window)
     v = v.node->operands[0];
   return v;
 }
@@ -58,7 +61,9 @@ private:
   std::vector<int> group_of_; // by id; -1: none
   Fusion out_;
 
-  bool external(Value v) const { return v.node->op == Op::input || (v.node->op == Op::constant && !is_immediate(*v.node)); }
+  bool external(Value v) const {
+    return v.node->op == Op::input || (v.node->op == Op::constant && !is_immediate(*v.node));
+  }
   bool loaded(Value v) const { return external(v) || out_.stored(v); }
 
   void index_uses() {
@@ -96,7 +101,8 @@ private:
       int64_t cost = own_cost(*n);
       for (Value o : n->operands)
         if (!loaded(o)) cost += cost_[o.node->id];
-      if (is_inline_reduction(*n)) cost = (cost + 1) * (n->operands[0].type().size() / std::max<int64_t>(n->type().size(), 1));
+      if (is_inline_reduction(*n))
+        cost = (cost + 1) * (n->operands[0].type().size() / std::max<int64_t>(n->type().size(), 1));
       cost_[n->id] = int(std::min<int64_t>(cost, 1 << 20));
     }
     // Users first: a value that several stored values need, or that a movement multiplies, is stored if it is dear.
@@ -107,13 +113,17 @@ private:
       bool multiplied = false;
       for (const Node *u : users_[n->id]) {
         const Node *r = out_.stored(u->result()) ? u : root[u->id];
-        if (!out_.stored(u->result()) && many[u->id]) many[n->id] = true;
-        else if (root[n->id] && r != root[n->id]) many[n->id] = true;
+        if (!out_.stored(u->result()) && many[u->id])
+          many[n->id] = true;
+        else if (root[n->id] && r != root[n->id])
+          many[n->id] = true;
         if (r) root[n->id] = r;
-        if (u->info().kind == OpKind::movement && u->type().size() >= 2 * std::max<int64_t>(n->type().size(), 1)) multiplied = true;
+        if (u->info().kind == OpKind::movement && u->type().size() >= 2 * std::max<int64_t>(n->type().size(), 1))
+          multiplied = true;
       }
       if (out_.stored(n->result()) || external(n->result()) || n->info().kind == OpKind::source) continue;
-      if ((many[n->id] || multiplied) && cost_[n->id] > options_.recompute_limit && n->info().kind != OpKind::movement) out_.store(n->result());
+      if ((many[n->id] || multiplied) && cost_[n->id] > options_.recompute_limit && n->info().kind != OpKind::movement)
+        out_.store(n->result());
     }
   }
 
@@ -136,11 +146,15 @@ private:
     std::function<void(Value)> visit = [&](Value v) {
       if (is_immediate(*v.node) || !seen.insert({v.node->id, v.index}).second) return;
       bool own = group_of_[v.node->id] >= 0 && &out_.groups[size_t(group_of_[v.node->id])] == &g;
-      if (loaded(v) && !own && v.node != g.anchor) { reads.push_back(v); return; }
+      if (loaded(v) && !own && v.node != g.anchor) {
+        reads.push_back(v);
+        return;
+      }
       for (Value o : v.node->operands) visit(o);
     };
     for (Value r : g.results) visit(r);
-    std::sort(reads.begin(), reads.end(), [](Value a, Value b) { return std::pair(a.node->id, a.index) < std::pair(b.node->id, b.index); });
+    std::sort(reads.begin(), reads.end(),
+              [](Value a, Value b) { return std::pair(a.node->id, a.index) < std::pair(b.node->id, b.index); });
     g.reads = std::move(reads);
   }
 
@@ -153,7 +167,10 @@ private:
       for (size_t i = 0; i < out_.groups.size(); ++i) {
         if (hit[i]) continue;
         for (Value r : out_.groups[i].reads)
-          if (int p = group_of_[r.node->id]; p >= 0 && hit[size_t(p)]) { hit[i] = grew = true; break; }
+          if (int p = group_of_[r.node->id]; p >= 0 && hit[size_t(p)]) {
+            hit[i] = grew = true;
+            break;
+          }
       }
     }
     return hit;
@@ -168,25 +185,32 @@ private:
   }
 
   // Stored values that users of `v` end in, and whether every path is elementwise or bijective.
-  void ends(const Node *v, bool bijective, std::set<const Node *> &good, std::set<const Node *> &bad, std::set<std::pair<uint32_t, bool>> &seen) {
+  void ends(const Node *v, bool bijective, std::set<const Node *> &good, std::set<const Node *> &bad,
+            std::set<std::pair<uint32_t, bool>> &seen) {
     for (const Node *u : users_[v->id]) {
       bool ok = bijective && (u->info().kind == OpKind::elementwise || is_bijective(*u)) && u->types.size() == 1;
       if (!seen.insert({u->id, ok}).second) continue;
-      if (out_.stored(u->result())) (ok ? good : bad).insert(u);
-      else ends(u, ok, good, bad, seen);
+      if (out_.stored(u->result()))
+        (ok ? good : bad).insert(u);
+      else
+        ends(u, ok, good, bad, seen);
     }
   }
 
   bool is_output(const Node *n) const {
-    for (const NamedValue &o : graph_.outputs) if (o.value.node == n) return true;
-    for (const Update &u : graph_.updates) if (u.next.node == n) return true;
+    for (const NamedValue &o : graph_.outputs)
+      if (o.value.node == n) return true;
+    for (const Update &u : graph_.updates)
+      if (u.next.node == n) return true;
     return false;
   }
 
   void join_epilogues() {
     for (size_t gi = 0; gi < out_.groups.size(); ++gi) {
       const Node *anchor = out_.groups[gi].anchor;
-      if (!anchor || anchor->types.size() > 1 || !(anchor->info().kind == OpKind::contraction || anchor->op == Op::reduce)) continue;
+      if (!anchor || anchor->types.size() > 1 ||
+          !(anchor->info().kind == OpKind::contraction || anchor->op == Op::reduce))
+        continue;
       std::set<const Node *> good, bad;
       std::set<std::pair<uint32_t, bool>> seen;
       ends(anchor, true, good, bad, seen);
@@ -196,7 +220,9 @@ private:
       for (size_t i = 0; i < order.size(); ++i) {
         const Node *s = order[i];
         int source = group_of_[s->id];
-        if (bad.count(s) || source < 0 || source == int(gi) || out_.groups[size_t(source)].anchor || out_.groups[size_t(source)].results.size() != 1) continue;
+        if (bad.count(s) || source < 0 || source == int(gi) || out_.groups[size_t(source)].anchor ||
+            out_.groups[size_t(source)].results.size() != 1)
+          continue;
         if (s->type().size() != anchor->type().size() || out_.groups[gi].results.size() >= 6) continue;
         std::vector<bool> after = reached_from(int(gi));
         bool cycle = false;
@@ -231,11 +257,14 @@ private:
       if (out_.groups[a].anchor || out_.groups[a].results.empty()) continue;
       for (size_t b = a + 1; b < out_.groups.size(); ++b) {
         const Group &ga = out_.groups[a], &gb = out_.groups[b];
-        if (gb.anchor || gb.results.empty() || !same(ga.results[0].shape(), gb.results[0].shape()) || ga.results[0].type().size() < 2) continue;
+        if (gb.anchor || gb.results.empty() || !same(ga.results[0].shape(), gb.results[0].shape()) ||
+            ga.results[0].type().size() < 2)
+          continue;
         if (ga.results.size() + gb.results.size() + ga.reads.size() + gb.reads.size() > kMostSlots) continue;
         bool related = false, feeds = false, elementwise_only = true;
         for (Value r : gb.reads) {
-          if (r.node->op != Op::constant) related |= std::any_of(ga.reads.begin(), ga.reads.end(), [&](Value x) { return x.is(r); });
+          if (r.node->op != Op::constant)
+            related |= std::any_of(ga.reads.begin(), ga.reads.end(), [&](Value x) { return x.is(r); });
           if (group_of_[r.node->id] == int(a)) feeds = true;
         }
         if (feeds) { // what a stores must be read at the same position
@@ -286,7 +315,9 @@ private:
       auto w = writer.find(u.next.node);
       if (w == writer.end()) continue;
       for (size_t i = 0; i < n; ++i)
-        if (i != w->second && std::any_of(live[i].reads.begin(), live[i].reads.end(), [&](Value r) { return r.is(u.state); }) && !reaches(i, w->second))
+        if (i != w->second &&
+            std::any_of(live[i].reads.begin(), live[i].reads.end(), [&](Value r) { return r.is(u.state); }) &&
+            !reaches(i, w->second))
           before[w->second].insert(i);
     }
     std::vector<bool> done(n);

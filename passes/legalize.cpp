@@ -33,8 +33,7 @@ bool computes(const Node &n) {
   switch (n.info().kind) {
   case OpKind::source:
   case OpKind::control: return false;
-  case OpKind::indexed:
-    return n.op == Op::sort || (n.op == Op::scatter && n.attrs.word(Attr::kind) != "set");
+  case OpKind::indexed: return n.op == Op::sort || (n.op == Op::scatter && n.attrs.word(Attr::kind) != "set");
   case OpKind::movement: return n.op == Op::unwindow;
   case OpKind::elementwise: return n.op != Op::select && n.op != Op::cast && n.op != Op::bitcast;
   default: return true;
@@ -87,8 +86,7 @@ private:
       return to == DType::f32 ? wide.value() : convert(wide, to).value();
     }
     if (!options_.half && to == DType::f16) {
-      if (x.dtype() == DType::f32 || x.dtype() == DType::bf16)
-        return f32_to_f16(convert(term(x), DType::f32)).value();
+      if (x.dtype() == DType::f32 || x.dtype() == DType::bf16) return f32_to_f16(convert(term(x), DType::f32)).value();
       return f32_to_f16(f64_to_f32_odd(convert(term(x), DType::f64))).value();
     }
     return convert(term(x), to).value();
@@ -173,9 +171,7 @@ LegalizeOptions legalize_options(const PassArgs &words) {
   return o;
 }
 
-bool legalizes(const Node &n) {
-  return is_elementary(n.op) && !n.operands.empty() && is_float(n.operands[0].dtype());
-}
+bool legalizes(const Node &n) { return is_elementary(n.op) && !n.operands.empty() && is_float(n.operands[0].dtype()); }
 
 GraphPtr legalize(const Graph &g, const LegalizeOptions &options) {
   Legalizer l(options);

@@ -6,8 +6,7 @@ namespace trellis {
 Value Term::as(const Type &type, const Term &like) const {
   if (value_) return value_;
   Graph &g = like.value_.graph();
-  Tensor t = is_float(type.dtype) ? Tensor::scalar(type.dtype, real_)
-                                  : Tensor::scalar_int(type.dtype, int64_t(bits_));
+  Tensor t = is_float(type.dtype) ? Tensor::scalar(type.dtype, real_) : Tensor::scalar_int(type.dtype, int64_t(bits_));
   Value v = g.constant(std::move(t));
   if (type.rank() == 0) return v;
   Shape ones(type.shape.size(), Dim(1));

@@ -32,13 +32,13 @@ namespace trellis::elementary {
 /// What differs between f32 and f64. Constants are exact in the format.
 struct Format {
   int fraction_bits, width, bias;
-  uint64_t one, half_sqrt2;  ///< bits of 1 and of sqrt(1/2)
-  double least_normal;       ///< smallest normal number
-  double log2e, two_over_pi; ///< nearest
-  double ln2_hi, ln2_lo;     ///< ln2_hi times an exponent is exact; both rounded down, so that n = 0 keeps -0
-  double pio2[3];            ///< pi/2 in three parts; multiples below 2^17 lose nothing that counts
-  double atan_inf[2];        ///< pi/2, nearest and rest
-  double exp_min, exp_max;   ///< beyond: 0 and infinity
+  uint64_t one, half_sqrt2;      ///< bits of 1 and of sqrt(1/2)
+  double least_normal;           ///< smallest normal number
+  double log2e, two_over_pi;     ///< nearest
+  double ln2_hi, ln2_lo;         ///< ln2_hi times an exponent is exact; both rounded down, so that n = 0 keeps -0
+  double pio2[3];                ///< pi/2 in three parts; multiples below 2^17 lose nothing that counts
+  double atan_inf[2];            ///< pi/2, nearest and rest
+  double exp_min, exp_max;       ///< beyond: 0 and infinity
   double expm1_min, tanh_max;    ///< beyond: -1 and 1
   double tanh_split, tanh_shift; ///< ln2/2, a little less; ln2/4
   double sigmoid_max;
@@ -130,9 +130,7 @@ template <class V> V at_most(V x, double limit) { return select(lt(limit, x), li
 template <class V> V at_least(V x, double limit) { return select(lt(x, limit), limit, x); }
 template <class V> V abs_of(V x) { return real(bits(x) & (format(x).sign() - 1)); }
 /// `magnitude` (not negative) with the sign of x.
-template <class V> V with_sign_of(V magnitude, V x) {
-  return real(bits(magnitude) | (bits(x) & format(x).sign()));
-}
+template <class V> V with_sign_of(V magnitude, V x) { return real(bits(magnitude) | (bits(x) & format(x).sign())); }
 
 /// c[0] x^n + ... + c[n].
 template <class V> V horner(V x, std::span<const double> c) {
@@ -252,9 +250,7 @@ template <class V, class U> V lifted_exponent(const LogReduced<V, U> &l) {
   const Format &k = format(l.m);
   return real((l.biased >> k.fraction_bits) | (uint64_t(k.bias + k.fraction_bits) << k.fraction_bits));
 }
-inline constexpr double exponent_lift(const Format &k) {
-  return double(uint64_t(1) << k.fraction_bits) + k.bias;
-}
+inline constexpr double exponent_lift(const Format &k) { return double(uint64_t(1) << k.fraction_bits) + k.bias; }
 
 /// log(1 + f) + e ln2 for f in [sqrt(1/2) - 1, sqrt(2) - 1]. f64: s = f / (2 + f), log(1 + f) = 2 atanh(s),
 /// as in FreeBSD's e_log.c.
@@ -379,8 +375,7 @@ template <class V> Pair<V> exact_sum(V a, V b) {
 template <class V> V log2_for_pow(V x) {
   auto l = reduce_log(x);
   V s = (l.m - 1.0) / (l.m + 1.0);
-  return fma(s, horner(s * s, std::span<const double>(tables::log2_pow_f32)),
-             lifted_exponent(l) - exponent_lift(kF64));
+  return fma(s, horner(s * s, std::span<const double>(tables::log2_pow_f32)), lifted_exponent(l) - exponent_lift(kF64));
 }
 
 /// log x to about 2^-62, x in f64, positive and finite: 2 atanh(s), s = (m - 1) / (m + 1), in two parts.

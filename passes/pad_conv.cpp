@@ -6,13 +6,15 @@ namespace trellis {
 
 // pad(v) with the pad moved below permutes and reshapes that keep the padded axes, so that a convolution and its
 // gradients share one padded tensor.
-static Value pad_below(Value v, const std::vector<int64_t> &lo, const std::vector<int64_t> &hi, const std::vector<int64_t> &interior) {
+static Value pad_below(Value v, const std::vector<int64_t> &lo, const std::vector<int64_t> &hi,
+                       const std::vector<int64_t> &interior) {
   const Node &n = *v.node;
   using Ints = std::vector<int64_t>;
   if (n.op == Op::permute) {
     const Ints &perm = n.attrs.ints(Attr::perm);
     Ints l(perm.size()), h(perm.size()), i(perm.size());
-    for (size_t k = 0; k < perm.size(); ++k) l[size_t(perm[k])] = lo[k], h[size_t(perm[k])] = hi[k], i[size_t(perm[k])] = interior[k];
+    for (size_t k = 0; k < perm.size(); ++k)
+      l[size_t(perm[k])] = lo[k], h[size_t(perm[k])] = hi[k], i[size_t(perm[k])] = interior[k];
     return permute(pad_below(n.operands[0], l, h, i), perm);
   }
   if (n.op == Op::reshape) {
@@ -25,12 +27,14 @@ static Value pad_below(Value v, const std::vector<int64_t> &lo, const std::vecto
       int64_t seen = 1;
       ok = false;
       for (size_t a = from.size(); a-- > 0 && !ok; seen *= from[a].value())
-        if (seen == behind && from[a].value() == to[k].value()) l[a] = lo[k], h[a] = hi[k], i[a] = interior[k], ok = true;
+        if (seen == behind && from[a].value() == to[k].value())
+          l[a] = lo[k], h[a] = hi[k], i[a] = interior[k], ok = true;
     }
     if (ok) {
       Value inner = pad_below(n.operands[0], l, h, i);
       Shape padded = to;
-      for (size_t k = 0; k < to.size(); ++k) padded[k] = to[k].value() + std::max<int64_t>(to[k].value() - 1, 0) * interior[k] + lo[k] + hi[k];
+      for (size_t k = 0; k < to.size(); ++k)
+        padded[k] = to[k].value() + std::max<int64_t>(to[k].value() - 1, 0) * interior[k] + lo[k] + hi[k];
       return reshape(inner, padded);
     }
   }
@@ -48,7 +52,9 @@ GraphPtr pad_conv(const Graph &g) {
       lo.push_back(d.lo[i]), hi.push_back(d.hi[i]), interior.push_back(d.input_dilation[i] - 1);
     }
     if (!any) return {};
-    return {conv(pad_below(n.operands[0], lo, hi, interior), n.operands[1], {.stride = d.stride, .lo = {}, .hi = {}, .dilation = d.dilation, .input_dilation = {}, .groups = d.groups})};
+    return {conv(
+        pad_below(n.operands[0], lo, hi, interior), n.operands[1],
+        {.stride = d.stride, .lo = {}, .hi = {}, .dilation = d.dilation, .input_dilation = {}, .groups = d.groups})};
   });
 }
 

@@ -18,8 +18,7 @@
 namespace trellis {
 
 static void none(const PassArgs &args, std::string_view name) {
-  if (!args.empty())
-    throw CompileError(fmt::format("pass '{}' takes no arguments, but got '{}'", name, args[0]));
+  if (!args.empty()) throw CompileError(fmt::format("pass '{}' takes no arguments, but got '{}'", name, args[0]));
 }
 
 static Exactness exactness(const PassArgs &args, const PassOptions &options) {
@@ -27,8 +26,7 @@ static Exactness exactness(const PassArgs &args, const PassOptions &options) {
   if (args.size() == 1 && args[0] == "exact") return Exactness::exact;
   if (args.size() == 1 && args[0] == "finite") return Exactness::finite;
   if (args.size() == 1 && args[0] == "inexact") return Exactness::inexact;
-  throw CompileError(
-      fmt::format("pass 'simplify' takes one of exact, finite, inexact, but got '{}'", args[0]));
+  throw CompileError(fmt::format("pass 'simplify' takes one of exact, finite, inexact, but got '{}'", args[0]));
 }
 
 static std::function<bool(const Node &)> kept(const PassArgs &args, const PassOptions &options) {
@@ -44,9 +42,9 @@ static std::function<bool(const Node &)> kept(const PassArgs &args, const PassOp
 }
 
 static const PassInfo kPasses[] = {
-#define PASS(name, doc, ...)                                                                                 \
-  {#name, doc,                                                                                               \
-   []([[maybe_unused]] GraphPtr &g, [[maybe_unused]] const PassArgs &args,                                   \
+#define PASS(name, doc, ...)                                                                                           \
+  {#name, doc,                                                                                                         \
+   []([[maybe_unused]] GraphPtr &g, [[maybe_unused]] const PassArgs &args,                                             \
       [[maybe_unused]] const PassOptions &options) { __VA_ARGS__; }},
 #include "passes/passes.def"
 };
@@ -74,8 +72,7 @@ PassScope::~PassScope() {
   // From here on nothing may leave the destructor: what fails below is an internal error.
   std::chrono::duration<double, std::milli> ms = std::chrono::steady_clock::now() - start_;
   if (options_.time)
-    say(options_,
-        fmt::format("{:<16} {:9.3f} ms {:7} nodes\n", name_, ms.count(), graph_->reachable().size()));
+    say(options_, fmt::format("{:<16} {:9.3f} ms {:7} nodes\n", name_, ms.count(), graph_->reachable().size()));
   if (options_.print_after_all || options_.print_after.count(name_))
     say(options_, fmt::format("// after {}\n{}\n", name_, print(*graph_)));
   if (!options_.verify) return;
@@ -114,10 +111,10 @@ static void require_bound(const Graph &g) {
   for (const Node *n : g.reachable())
     for (const Type &t : n->types)
       if (!is_static(t.shape))
-        throw CompileError(
-            n->loc, fmt::format("'{}' is {}: passes run on graphs whose dims are numbers; bind them first, "
-                                "e.g. --dim N=8",
-                                n->info().name, t.str()));
+        throw CompileError(n->loc,
+                           fmt::format("'{}' is {}: passes run on graphs whose dims are numbers; bind them first, "
+                                       "e.g. --dim N=8",
+                                       n->info().name, t.str()));
 }
 
 void run_passes(GraphPtr &g, const std::vector<std::string> &list, const PassOptions &options) {
@@ -135,8 +132,10 @@ void run_passes(GraphPtr &g, const std::vector<std::string> &list, const PassOpt
     todo.emplace_back(&known(std::string_view(item).substr(0, open)), std::move(args));
   }
   for (const std::string &name : options.print_after)
-    if (options.off.count(name) || std::none_of(todo.begin(), todo.end(), [&](const auto &p) { return p.first->name == name; }))
-      throw CompileError(fmt::format("there is nothing to print after '{}': it is not among the passes that run", name));
+    if (options.off.count(name) ||
+        std::none_of(todo.begin(), todo.end(), [&](const auto &p) { return p.first->name == name; }))
+      throw CompileError(
+          fmt::format("there is nothing to print after '{}': it is not among the passes that run", name));
   if (!todo.empty()) require_bound(*g);
   for (const auto &[pass, args] : todo) {
     if (options.off.count(pass->name)) continue;

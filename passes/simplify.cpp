@@ -13,8 +13,7 @@ static Value narrow(const Node &n) {
   bool any = false;
   for (size_t k = 0; k < shape.size(); ++k) {
     bool repeats = shape[k].value() != 1;
-    for (Value v : n.operands)
-      repeats &= v.node->op == Op::expand && v.node->operands[0].shape()[k].value() == 1;
+    for (Value v : n.operands) repeats &= v.node->op == Op::expand && v.node->operands[0].shape()[k].value() == 1;
     if (repeats) shape[k] = 1, any = true;
   }
   if (!any) return {};

@@ -29,18 +29,15 @@ const char *check_info(const trellis_tensor_info &info, bool dense) {
   if (info.rank < 0 || (info.rank > 0 && info.dims == nullptr)) return "has no dims";
   if (element_count(info.rank, info.dims) < 0) return "has bad dims";
   if (!layout_fits(info)) return "does not fit in its bytes";
-  if (dense &&
-      (info.layout != nullptr || info.bytes != element_count(info.rank, info.dims) * dtype_bytes(info.dtype)))
+  if (dense && (info.layout != nullptr || info.bytes != element_count(info.rank, info.dims) * dtype_bytes(info.dtype)))
     return "should be dense and row-major";
   return nullptr;
 }
 
-bool check_infos(const char *role, const trellis_tensor_info *infos, uint32_t count, bool dense,
-                 Text &error) {
+bool check_infos(const char *role, const trellis_tensor_info *infos, uint32_t count, bool dense, Text &error) {
   for (uint32_t i = 0; i < count; ++i)
     if (const char *what = check_info(infos[i], dense)) {
-      error.add("malformed program: %s %" PRIu32 " (%s) %s", role, i, infos[i].name ? infos[i].name : "?",
-                what);
+      error.add("malformed program: %s %" PRIu32 " (%s) %s", role, i, infos[i].name ? infos[i].name : "?", what);
       return false;
     }
   return true;
@@ -106,7 +103,7 @@ bool check_all_moves(const trellis_program &p, Text &error) {
   for (uint32_t m = 0; m < p.move_count;) {
     uint32_t slot = p.moves[m].slot, end = m + 1;
     while (end < p.move_count && p.moves[end].slot == slot) ++end;
-    const char *what = slot >= p.slot_count                        ? "does not exist"
+    const char *what = slot >= p.slot_count                  ? "does not exist"
                        : m > 0 && p.moves[m - 1].slot > slot ? "is out of order"
                                                              : check_moves(p, m, end);
     if (what != nullptr) {
@@ -125,8 +122,7 @@ template <class T> int64_t find_outside(const void *data, int64_t count, int64_t
     if constexpr (T(-1) < T(0))
       return (value < low) | (value >= high);
     else
-      return (high <= 0) | (value < static_cast<uint64_t>(low < 0 ? 0 : low)) |
-             (value >= static_cast<uint64_t>(high));
+      return (high <= 0) | (value < static_cast<uint64_t>(low < 0 ? 0 : low)) | (value >= static_cast<uint64_t>(high));
   };
   constexpr int64_t block = 1024;
   for (int64_t begin = 0; begin < count; begin += block) {
@@ -196,8 +192,7 @@ trellis_status check_indices(const trellis_program &program, const trellis_tenso
   return TRELLIS_OK;
 }
 
-bool overlap(const trellis_tensor_info &a, const void *a_data, const trellis_tensor_info &b,
-             const void *b_data) {
+bool overlap(const trellis_tensor_info &a, const void *a_data, const trellis_tensor_info &b, const void *b_data) {
   auto x = reinterpret_cast<uintptr_t>(a_data), y = reinterpret_cast<uintptr_t>(b_data);
   return a.bytes > 0 && b.bytes > 0 && x < y + static_cast<uintptr_t>(b.bytes) &&
          y < x + static_cast<uintptr_t>(a.bytes);
@@ -207,8 +202,8 @@ trellis_status check_overlaps(const trellis_program &program, const trellis_tens
                               const trellis_tensor *outputs, Text &error) {
   for (uint32_t o = 0; o < program.output_count; ++o) {
     auto refuse = [&](const char *role, const trellis_tensor_info &other) {
-      error.add("output '%s' should have memory of its own, but shares it with %s '%s'",
-                program.outputs[o].name, role, other.name);
+      error.add("output '%s' should have memory of its own, but shares it with %s '%s'", program.outputs[o].name, role,
+                other.name);
       return TRELLIS_BAD_OVERLAP;
     };
     for (uint32_t i = 0; i < program.input_count; ++i)
@@ -230,8 +225,7 @@ trellis_status check_program(const trellis_program *program, Text &error) {
   }
   const trellis_program &p = *program;
   if (p.version != TRELLIS_PROGRAM_VERSION) {
-    error.add("the program's format should be version %u, but is %" PRIu32, TRELLIS_PROGRAM_VERSION,
-              p.version);
+    error.add("the program's format should be version %u, but is %" PRIu32, TRELLIS_PROGRAM_VERSION, p.version);
     return TRELLIS_BAD_PROGRAM;
   }
   if (!check_infos("input", p.inputs, p.input_count, true, error) ||
@@ -256,8 +250,7 @@ trellis_status check_program(const trellis_program *program, Text &error) {
   uint32_t loops = 0;
   for (uint32_t c = 0; c < p.call_count; ++c) {
     if (const char *what = check_program_call(p, c, loops)) {
-      error.add("malformed program: call %" PRIu32 " (%s) %s", c, p.calls[c].name ? p.calls[c].name : "?",
-                what);
+      error.add("malformed program: call %" PRIu32 " (%s) %s", c, p.calls[c].name ? p.calls[c].name : "?", what);
       return TRELLIS_BAD_PROGRAM;
     }
     loops += p.calls[c].kind == TRELLIS_CALL_LOOP;
@@ -312,8 +305,8 @@ trellis_status check_call(const trellis_program &program, const trellis_tensor *
                           const trellis_tensor *outputs, uint32_t output_count, Text &error) {
   auto count = [&](const char *role, uint32_t wanted, uint32_t given, const void *array) {
     if (wanted == given && (given == 0 || array != nullptr)) return true;
-    error.add("the program has %" PRIu32 " %s%s, but %" PRIu32 " are given", wanted, role,
-              wanted == 1 ? "" : "s", array == nullptr ? 0 : given);
+    error.add("the program has %" PRIu32 " %s%s, but %" PRIu32 " are given", wanted, role, wanted == 1 ? "" : "s",
+              array == nullptr ? 0 : given);
     return false;
   };
   if (!count("input", program.input_count, input_count, inputs) ||

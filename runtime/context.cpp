@@ -20,9 +20,7 @@ constexpr int64_t alignment = 64, huge_page = 2 << 20;
 
 int64_t round_up(int64_t bytes, int64_t to) { return (bytes + to - 1) / to * to; }
 
-template <class T> T *new_array(size_t count) {
-  return static_cast<T *>(calloc(count > 0 ? count : 1, sizeof(T)));
-}
+template <class T> T *new_array(size_t count) { return static_cast<T *>(calloc(count > 0 ? count : 1, sizeof(T))); }
 
 #ifdef TRELLIS_UNDER_ASAN
 void set_poisoned(const void *at, int64_t bytes, bool poisoned) {
@@ -73,8 +71,7 @@ trellis_status Context::init(const trellis_program &program, int threads, Text &
   prog = &program;
   for (uint32_t s = 0; s < program.state_count; ++s) {
     int64_t bytes = program.states[s].bytes;
-    if (bytes > INT64_MAX / 4 ||
-        __builtin_add_overflow(state_bytes, round_up(bytes, alignment), &state_bytes))
+    if (bytes > INT64_MAX / 4 || __builtin_add_overflow(state_bytes, round_up(bytes, alignment), &state_bytes))
       state_bytes = INT64_MAX;
   }
   if (!arena.allocate(program.arena_bytes) || !state_block.allocate(state_bytes)) {
@@ -188,8 +185,7 @@ bool Context::resolve_loops() {
           else
             high = middle;
         }
-        for (; low < prog->move_count && prog->moves[low].slot == slot; ++low)
-          f(first_arg[c] + a, prog->moves[low]);
+        for (; low < prog->move_count && prog->moves[low].slot == slot; ++low) f(first_arg[c] + a, prog->moves[low]);
       }
   };
   size_t total = 0;
@@ -214,8 +210,7 @@ void Context::bind_state(uint32_t index, void *storage) {
   for (uint32_t c = 0; c < prog->call_count; ++c)
     for (uint32_t a = 0; a < prog->calls[c].arg_count; ++a, ++arg) {
       const trellis_slot &slot = prog->slots[prog->calls[c].args[a]];
-      if (slot.kind == TRELLIS_SLOT_STATE && static_cast<uint32_t>(slot.index) == index)
-        args[arg] = address(slot);
+      if (slot.kind == TRELLIS_SLOT_STATE && static_cast<uint32_t>(slot.index) == index) args[arg] = address(slot);
     }
 }
 
@@ -242,9 +237,7 @@ void Context::shift(uint32_t loop, int64_t iterations) {
 uint32_t Context::control(uint32_t c) {
   const trellis_call &call = prog->calls[c];
   switch (call.kind) {
-  case TRELLIS_CALL_LOOP:
-    counters[call.loop] = 0;
-    return call.trip > 0 ? c + 1 : call.target;
+  case TRELLIS_CALL_LOOP: counters[call.loop] = 0; return call.trip > 0 ? c + 1 : call.target;
   case TRELLIS_CALL_NEXT:
     if (++counters[call.loop] < call.trip) {
       shift(call.loop, 1);
@@ -270,11 +263,9 @@ void Context::expose([[maybe_unused]] uint32_t c) const {
 
 void Context::run(void *const *inputs, void *const *outputs) {
   for (uint32_t p = 0; p < input_patch_count; ++p)
-    args[input_patches[p].arg] =
-        static_cast<char *>(inputs[input_patches[p].index]) + input_patches[p].offset;
+    args[input_patches[p].arg] = static_cast<char *>(inputs[input_patches[p].index]) + input_patches[p].offset;
   for (uint32_t p = 0; p < output_patch_count; ++p)
-    args[output_patches[p].arg] =
-        static_cast<char *>(outputs[output_patches[p].index]) + output_patches[p].offset;
+    args[output_patches[p].arg] = static_cast<char *>(outputs[output_patches[p].index]) + output_patches[p].offset;
 
   FpScope environment;
   Team team(parallel ? thread_count : 1);

@@ -82,12 +82,12 @@ private:
   bool parallel = false; // some call is worth more than one thread
   Block arena, state_block;
   int64_t state_bytes = 0;
-  void **states = nullptr;     // where each state lives now
-  void **own_states = nullptr; // where state_block holds it
-  void **args = nullptr;       // of all calls, in order
-  uint32_t *first_arg = nullptr; // of each call
-  int64_t *counters = nullptr;   // iterations that each running loop has behind it
-  Shift *shifts = nullptr;       // by loop
+  void **states = nullptr;         // where each state lives now
+  void **own_states = nullptr;     // where state_block holds it
+  void **args = nullptr;           // of all calls, in order
+  uint32_t *first_arg = nullptr;   // of each call
+  int64_t *counters = nullptr;     // iterations that each running loop has behind it
+  Shift *shifts = nullptr;         // by loop
   uint32_t *first_shift = nullptr; // of each loop, and behind the last
   void **callers = nullptr;
   Patch *input_patches = nullptr, *output_patches = nullptr;

@@ -70,8 +70,7 @@ template <class Move> void for_each_element(const Plan &plan, Move move) {
         int64_t j1 = j0 + tile < other_dim ? j0 + tile : other_dim;
         int64_t i1 = i0 + tile < last_dim ? i0 + tile : last_dim;
         for (int64_t j = j0; j < j1; ++j)
-          for (int64_t i = i0; i < i1; ++i)
-            move(place + other_table[j] + last_table[i], dense + j * other_stride + i);
+          for (int64_t i = i0; i < i1; ++i) move(place + other_table[j] + last_table[i], dense + j * other_stride + i);
       }
     int d = last;
     while (--d >= 0) {
@@ -133,12 +132,10 @@ bool layout_fits(const trellis_tensor_info &info) {
   int64_t highest = 0;
   for (int32_t t = 0; t < info.layout_count; ++t) {
     const trellis_layout_term &term = info.layout[t];
-    if (term.dim < 0 || term.dim >= info.rank || term.div < 1 || term.mod < 0 || term.stride < 0)
-      return false;
+    if (term.dim < 0 || term.dim >= info.rank || term.div < 1 || term.mod < 0 || term.stride < 0) return false;
     int64_t top = info.dims[term.dim] == 0 ? 0 : (info.dims[term.dim] - 1) / term.div;
     if (term.mod != 0 && top >= term.mod) top = term.mod - 1;
-    if (__builtin_mul_overflow(top, term.stride, &top) || __builtin_add_overflow(highest, top, &highest))
-      return false;
+    if (__builtin_mul_overflow(top, term.stride, &top) || __builtin_add_overflow(highest, top, &highest)) return false;
   }
   return count == 0 || highest < info.bytes / size;
 }

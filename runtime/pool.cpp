@@ -49,9 +49,7 @@ void futex_wait(std::atomic<uint32_t> &word, uint32_t value) {
   syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, value, nullptr, nullptr, 0);
 }
 
-void futex_wake(std::atomic<uint32_t> &word) {
-  syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
-}
+void futex_wake(std::atomic<uint32_t> &word) { syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0); }
 
 uint64_t now_ns() {
   timespec t;
@@ -189,10 +187,8 @@ Team::Team(int threads) {
       taken = 0;
       uint64_t left = seen;
       for (int n = count; left != 0 && n < wanted; ++n, left &= left - 1) taken |= left & (0 - left);
-    } while (taken != 0 &&
-             !free_workers[w].compare_exchange_weak(seen, seen & ~taken, std::memory_order_acquire));
-    for (; taken != 0; taken &= taken - 1)
-      leased[count++] = static_cast<uint16_t>(w * 64 + __builtin_ctzll(taken));
+    } while (taken != 0 && !free_workers[w].compare_exchange_weak(seen, seen & ~taken, std::memory_order_acquire));
+    for (; taken != 0; taken &= taken - 1) leased[count++] = static_cast<uint16_t>(w * 64 + __builtin_ctzll(taken));
   }
   busy_threads.fetch_add(size(), std::memory_order_relaxed);
 }
@@ -229,8 +225,7 @@ void Team::run(trellis_kernel kernel, void *const *args, int64_t trip, int64_t g
   for (int i = helpers; i-- > 0;) {
     Worker &worker = workers[leased[i]];
     uint32_t state = worker.state.load(std::memory_order_relaxed);
-    if (state == posted && worker.state.compare_exchange_strong(state, idle))
-      kernel(args, worker.begin, worker.end);
+    if (state == posted && worker.state.compare_exchange_strong(state, idle)) kernel(args, worker.begin, worker.end);
   }
   for (int i = 0; i < helpers; ++i) {
     Worker &worker = workers[leased[i]];

@@ -24,15 +24,32 @@ extern "C" {
 
 /* The values of trellis::DType, in its order. */
 typedef enum TRELLIS_OF_INT {
-  TRELLIS_F32, TRELLIS_F64, TRELLIS_F16, TRELLIS_BF16, TRELLIS_I8, TRELLIS_I16, TRELLIS_I32, TRELLIS_I64,
-  TRELLIS_U8, TRELLIS_U16, TRELLIS_U32, TRELLIS_U64, TRELLIS_BOOL
+  TRELLIS_F32,
+  TRELLIS_F64,
+  TRELLIS_F16,
+  TRELLIS_BF16,
+  TRELLIS_I8,
+  TRELLIS_I16,
+  TRELLIS_I32,
+  TRELLIS_I64,
+  TRELLIS_U8,
+  TRELLIS_U16,
+  TRELLIS_U32,
+  TRELLIS_U64,
+  TRELLIS_BOOL
 } trellis_dtype;
 
 /* Iterations [begin, end) of the kernel's parallel axis. `args` holds the address of each slot that the kernel names.
  * Iterations are independent: any partition gives the same bits. */
 typedef void (*trellis_kernel)(void *const *args, int64_t begin, int64_t end);
 
-typedef enum TRELLIS_OF_INT { TRELLIS_SLOT_ARENA, TRELLIS_SLOT_INPUT, TRELLIS_SLOT_OUTPUT, TRELLIS_SLOT_STATE, TRELLIS_SLOT_CONSTANT } trellis_slot_kind;
+typedef enum TRELLIS_OF_INT {
+  TRELLIS_SLOT_ARENA,
+  TRELLIS_SLOT_INPUT,
+  TRELLIS_SLOT_OUTPUT,
+  TRELLIS_SLOT_STATE,
+  TRELLIS_SLOT_CONSTANT
+} trellis_slot_kind;
 
 typedef struct {
   int32_t kind;   /* trellis_slot_kind */
@@ -50,15 +67,15 @@ typedef enum TRELLIS_OF_INT {
 } trellis_call_kind;
 
 typedef struct {
-  trellis_kernel kernel;  /* null in control */
-  const char *name;       /* for profiles */
-  const uint32_t *args;   /* slot numbers */
+  trellis_kernel kernel; /* null in control */
+  const char *name;      /* for profiles */
+  const uint32_t *args;  /* slot numbers */
   uint32_t arg_count;
-  int64_t trip;           /* iterations of the parallel axis; 1: serial. Of a loop: its iterations */
-  int64_t grain;          /* fewest iterations that are worth a thread */
-  int32_t kind;           /* trellis_call_kind */
-  uint32_t loop;          /* loops are numbered in the order of the list */
-  uint32_t target;        /* number of a call; behind the last: the end */
+  int64_t trip;    /* iterations of the parallel axis; 1: serial. Of a loop: its iterations */
+  int64_t grain;   /* fewest iterations that are worth a thread */
+  int32_t kind;    /* trellis_call_kind */
+  uint32_t loop;   /* loops are numbered in the order of the list */
+  uint32_t target; /* number of a call; behind the last: the end */
   uint32_t reserved;
 } trellis_call;
 
@@ -82,10 +99,10 @@ typedef struct {
   int32_t dtype; /* trellis_dtype */
   int32_t rank;
   const int64_t *dims;
-  int64_t bytes;  /* of the storage: the physical size for state, dense row-major for inputs and outputs */
+  int64_t bytes; /* of the storage: the physical size for state, dense row-major for inputs and outputs */
   const trellis_layout_term *layout; /* state and constants; null: row-major */
   int32_t layout_count;
-  int32_t trained;                   /* state: 1 for a parameter, 0 for other state */
+  int32_t trained; /* state: 1 for a parameter, 0 for other state */
 } trellis_tensor_info;
 
 /* An input whose elements are used as indices: each must lie in [low, high), else the call is refused. */

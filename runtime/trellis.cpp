@@ -51,8 +51,7 @@ int32_t find_state(const trellis_program &program, const char *name, Text &error
 
 /// Finds a state and compares the caller's tensor with it, then converts by `convert(info, storage)`.
 template <class Convert>
-trellis_status access_state(trellis_context *context, const char *name, const trellis_tensor *tensor,
-                            Convert convert) {
+trellis_status access_state(trellis_context *context, const char *name, const trellis_tensor *tensor, Convert convert) {
   Entry entry(context);
   if (!entry) return TRELLIS_BUSY;
   Text error(context->error, sizeof context->error);
@@ -147,9 +146,7 @@ void trellis_context_destroy(trellis_context *context) {
   free(context);
 }
 
-const trellis_program *trellis_context_program(const trellis_context *context) {
-  return &context->context.program();
-}
+const trellis_program *trellis_context_program(const trellis_context *context) { return &context->context.program(); }
 
 trellis_status trellis_set_threads(trellis_context *context, int threads) {
   Entry entry(context);

@@ -99,19 +99,15 @@ TRELLIS_API const char *trellis_last_error(const trellis_context *context);
 
 /* Runs the program once. Everything is checked first; when the status is not TRELLIS_OK nothing has been
  * written. */
-TRELLIS_API trellis_status trellis_run(trellis_context *context, const trellis_tensor *inputs,
-                                       uint32_t input_count, const trellis_tensor *outputs,
-                                       uint32_t output_count);
+TRELLIS_API trellis_status trellis_run(trellis_context *context, const trellis_tensor *inputs, uint32_t input_count,
+                                       const trellis_tensor *outputs, uint32_t output_count);
 /* The same without any check but TRELLIS_BUSY: pointers in the program's order, as trellis_run would accept
  * them. An index out of range here is undefined behaviour. */
-TRELLIS_API trellis_status trellis_run_raw(trellis_context *context, void *const *inputs,
-                                           void *const *outputs);
+TRELLIS_API trellis_status trellis_run_raw(trellis_context *context, void *const *inputs, void *const *outputs);
 
 /* Reads or writes one state tensor, dense and row-major on the caller's side whatever its layout inside. */
-TRELLIS_API trellis_status trellis_state_get(trellis_context *context, const char *name,
-                                             const trellis_tensor *to);
-TRELLIS_API trellis_status trellis_state_set(trellis_context *context, const char *name,
-                                             const trellis_tensor *from);
+TRELLIS_API trellis_status trellis_state_get(trellis_context *context, const char *name, const trellis_tensor *to);
+TRELLIS_API trellis_status trellis_state_set(trellis_context *context, const char *name, const trellis_tensor *from);
 /* The storage of a state in its physical layout (trellis_tensor_info.bytes of it); null where `index` is too
  * large. */
 TRELLIS_API void *trellis_state_data(const trellis_context *context, uint32_t index);

@@ -16,7 +16,9 @@ int main(int argc, char **argv) {
   int status = 0;
   if (waitpid(child, &status, 0) < 0) return perror("waitpid"), 1;
   if (WIFEXITED(status) && WEXITSTATUS(status) == atoi(argv[1])) return 0;
-  if (WIFSIGNALED(status)) fprintf(stderr, "exits: killed by signal %d, status %s expected\n", WTERMSIG(status), argv[1]);
-  else fprintf(stderr, "exits: status %d, %s expected\n", WEXITSTATUS(status), argv[1]);
+  if (WIFSIGNALED(status))
+    fprintf(stderr, "exits: killed by signal %d, status %s expected\n", WTERMSIG(status), argv[1]);
+  else
+    fprintf(stderr, "exits: status %d, %s expected\n", WEXITSTATUS(status), argv[1]);
   return 1;
 }

@@ -17,9 +17,8 @@ namespace {
 std::string quoted(const char *name, const char *what) {
   require(name, what);
   std::string_view s = name;
-  bool plain = std::none_of(s.begin(), s.end(), [](char c) {
-    return c == '"' || c == '\\' || (unsigned char)(c) < ' ' || c == 0x7f;
-  });
+  bool plain = std::none_of(s.begin(), s.end(),
+                            [](char c) { return c == '"' || c == '\\' || (unsigned char)(c) < ' ' || c == 0x7f; });
   if (s.empty() || !plain)
     throw Refused{TRELLIS_BAD_NAME,
                   fmt::format("{}: names are not empty, without quotes and control characters", what)};
@@ -67,27 +66,23 @@ trellis_status trellis_graph_input(trellis_graph *graph, const char *name, const
   });
 }
 
-trellis_status trellis_graph_param(trellis_graph *graph, const char *name, const char *type,
-                                   const char *init) {
+trellis_status trellis_graph_param(trellis_graph *graph, const char *name, const char *type, const char *init) {
   return add(graph, [&] {
-    std::string line =
-        fmt::format("  param {} : {}", quoted(name, "the parameter's name"), one_line(type, "the type"));
+    std::string line = fmt::format("  param {} : {}", quoted(name, "the parameter's name"), one_line(type, "the type"));
     if (init) line += fmt::format(" init({})", one_line(init, "init"));
     graph->lines += line + "\n";
   });
 }
 
-trellis_status trellis_graph_node(trellis_graph *graph, const char *result, const char *op,
-                                  const char *const *operands, uint32_t operand_count,
-                                  const char *attributes) {
+trellis_status trellis_graph_node(trellis_graph *graph, const char *result, const char *op, const char *const *operands,
+                                  uint32_t operand_count, const char *attributes) {
   return add(graph, [&] {
     std::string line = fmt::format("  {} = {}", quoted(result, "the result's name"), one_line(op, "the op"));
     if (operand_count > 0) require(operands, "operands");
     for (uint32_t i = 0; i < operand_count; ++i) {
       require(operands[i], "an operand");
       double number = 0;
-      line += (i ? ", " : " ") +
-              (parse_real(operands[i], number) ? operands[i] : quoted(operands[i], "an operand"));
+      line += (i ? ", " : " ") + (parse_real(operands[i], number) ? operands[i] : quoted(operands[i], "an operand"));
     }
     if (attributes && *attributes)
       line += fmt::format("{}{}", operand_count ? ", " : " ", one_line(attributes, "attributes"));
@@ -109,12 +104,11 @@ trellis_status trellis_graph_output(trellis_graph *graph, const char *value) {
   });
 }
 
-trellis_status trellis_graph_model(const trellis_graph *graph, trellis_model **model, char *error,
-                                   size_t error_bytes) {
+trellis_status trellis_graph_model(const trellis_graph *graph, trellis_model **model, char *error, size_t error_bytes) {
   return create(model, error, error_bytes, [&] {
     require(graph, "the graph");
-    return parse_model(fmt::format("trellis 1\ngraph @{}({}) {{\n{}  return {}\n}}\n", graph->name,
-                                   graph->inputs, graph->lines, graph->outputs),
+    return parse_model(fmt::format("trellis 1\ngraph @{}({}) {{\n{}  return {}\n}}\n", graph->name, graph->inputs,
+                                   graph->lines, graph->outputs),
                        graph->name, "");
   });
 }

@@ -28,8 +28,7 @@ struct List {
 };
 
 /// Fills `text` and gives the status of whatever `body` throws; `otherwise` is that of a CompileError.
-template <class Body>
-trellis_status guarded(std::string &text, trellis_status otherwise, Body body) noexcept {
+template <class Body> trellis_status guarded(std::string &text, trellis_status otherwise, Body body) noexcept {
   try {
     try {
       text.clear();

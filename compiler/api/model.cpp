@@ -96,9 +96,7 @@ void trellis_model::begin_values() {
   if (!begin.empty()) programs.merge_state(std::move(begin));
 }
 
-int trellis_compiler_api_version(void) {
-  return TRELLIS_COMPILER_API_MAJOR * 1000 + TRELLIS_COMPILER_API_MINOR;
-}
+int trellis_compiler_api_version(void) { return TRELLIS_COMPILER_API_MAJOR * 1000 + TRELLIS_COMPILER_API_MINOR; }
 
 trellis_status trellis_model_load(const char *path, trellis_model **model, char *error, size_t error_bytes) {
   return create(model, error, error_bytes, [&] {
@@ -121,9 +119,7 @@ trellis_status trellis_model_parse(const char *text, const char *name, trellis_m
 void trellis_model_destroy(trellis_model *model) { delete model; }
 
 const char *trellis_model_error(const trellis_model *model) { return model ? model->error.c_str() : ""; }
-const char *trellis_model_name(const trellis_model *model) {
-  return model ? model->model.graph->name.c_str() : "";
-}
+const char *trellis_model_name(const trellis_model *model) { return model ? model->model.graph->name.c_str() : ""; }
 const char *trellis_model_text(const trellis_model *model) { return model ? model->text.c_str() : ""; }
 
 static const List *list_of(const trellis_model *model, trellis_list list) {
@@ -161,8 +157,7 @@ trellis_status trellis_model_bind_dim(trellis_model *model, const char *dim, int
 trellis_status trellis_model_set_threads(trellis_model *model, int threads) {
   return call(model, TRELLIS_BAD_THREADS, [&] {
     if (threads < 1 || threads > TRELLIS_MAX_THREADS)
-      throw Refused{TRELLIS_BAD_THREADS,
-                    fmt::format("{} threads: expected 1 to {}", threads, TRELLIS_MAX_THREADS)};
+      throw Refused{TRELLIS_BAD_THREADS, fmt::format("{} threads: expected 1 to {}", threads, TRELLIS_MAX_THREADS)};
     Programs::Options o = model->programs.options();
     o.threads = o.compile.threads = threads;
     model->set_options(std::move(o));
@@ -210,8 +205,7 @@ trellis_status trellis_model_set_training(trellis_model *model, const char *opti
     if (!o.training.loss.empty()) {
       const std::vector<std::string_view> &known = loss_names();
       if (std::find(known.begin(), known.end(), o.training.loss) == known.end())
-        throw Refused{TRELLIS_BAD_OPTION,
-                      fmt::format("loss '{}': give {}", o.training.loss, fmt::join(known, ", "))};
+        throw Refused{TRELLIS_BAD_OPTION, fmt::format("loss '{}': give {}", o.training.loss, fmt::join(known, ", "))};
     }
     model->set_options(std::move(o));
     model->training = true;

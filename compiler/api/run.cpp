@@ -19,12 +19,10 @@ ProgramForm trellis::api::checked_form(const trellis_model &m, trellis_form form
 
 namespace {
 
-std::span<const trellis_named_tensor> checked(const trellis_named_tensor *tensors, uint32_t count,
-                                              const char *what) {
+std::span<const trellis_named_tensor> checked(const trellis_named_tensor *tensors, uint32_t count, const char *what) {
   if (count > 0 && !tensors) throw Refused{TRELLIS_BAD_POINTER, fmt::format("{} are null", what)};
   for (uint32_t i = 0; i < count; ++i)
-    if (!tensors[i].name)
-      throw Refused{TRELLIS_BAD_POINTER, fmt::format("{} [{}]: the name is null", what, i)};
+    if (!tensors[i].name) throw Refused{TRELLIS_BAD_POINTER, fmt::format("{} [{}]: the name is null", what, i)};
   return {tensors, count};
 }
 
@@ -60,8 +58,7 @@ Bindings bindings(const trellis_model &m, std::span<const trellis_named_tensor> 
   return all;
 }
 
-Programs::Program &program_for(trellis_model &m, trellis_form form,
-                               std::span<const trellis_named_tensor> inputs) {
+Programs::Program &program_for(trellis_model &m, trellis_form form, std::span<const trellis_named_tensor> inputs) {
   ProgramForm f = checked_form(m, form);
   try {
     require_runs_here(make_target(m.programs.options().compile.target));
@@ -76,17 +73,15 @@ std::string known_names(const trellis_tensor_info *infos, uint32_t count) {
 }
 
 // The callers' tensors in the program's order; those that were not given have no dims and no data.
-std::vector<trellis_tensor> in_order(std::span<const trellis_named_tensor> given,
-                                     const trellis_tensor_info *infos, uint32_t count, const char *what,
-                                     std::vector<bool> &found) {
+std::vector<trellis_tensor> in_order(std::span<const trellis_named_tensor> given, const trellis_tensor_info *infos,
+                                     uint32_t count, const char *what, std::vector<bool> &found) {
   std::vector<trellis_tensor> out(count);
   found.assign(count, false);
   for (const trellis_named_tensor &t : given) {
     uint32_t i = 0;
     while (i < count && std::string_view(infos[i].name) != t.name) ++i;
     if (i == count)
-      throw Refused{TRELLIS_BAD_NAME,
-                    fmt::format("no {} is called '{}'; {}", what, t.name, known_names(infos, count))};
+      throw Refused{TRELLIS_BAD_NAME, fmt::format("no {} is called '{}'; {}", what, t.name, known_names(infos, count))};
     if (found[i]) throw Refused{TRELLIS_BAD_NAME, fmt::format("{} '{}' is given twice", what, t.name)};
     found[i] = true;
     out[i] = t.tensor;
@@ -114,8 +109,7 @@ void run(trellis_model &m, Programs::Program &p, std::span<const trellis_named_t
   std::vector<trellis_tensor> out = in_order(outputs, table.outputs, table.output_count, "output", found);
   std::vector<Tensor> &spare = scratch_of(m, p);
   for (uint32_t i = 0; i < table.output_count; ++i)
-    if (!found[i])
-      out[i] = {spare[i].data(), table.outputs[i].dtype, table.outputs[i].rank, table.outputs[i].dims};
+    if (!found[i]) out[i] = {spare[i].data(), table.outputs[i].dtype, table.outputs[i].rank, table.outputs[i].dims};
   m.programs.refresh(p);
   trellis_context *context = p.session->context();
   trellis_status status = trellis_run(context, in.data(), table.input_count, out.data(), table.output_count);
@@ -125,9 +119,8 @@ void run(trellis_model &m, Programs::Program &p, std::span<const trellis_named_t
 
 } // namespace
 
-trellis_status trellis_model_compile(trellis_model *model, trellis_form form,
-                                     const trellis_named_tensor *inputs, uint32_t input_count,
-                                     const trellis_program **program) {
+trellis_status trellis_model_compile(trellis_model *model, trellis_form form, const trellis_named_tensor *inputs,
+                                     uint32_t input_count, const trellis_program **program) {
   if (program) *program = nullptr;
   return call(model, TRELLIS_BAD_MODEL, [&] {
     Programs::Program &p = program_for(*model, form, checked(inputs, input_count, "inputs"));
@@ -136,16 +129,15 @@ trellis_status trellis_model_compile(trellis_model *model, trellis_form form,
 }
 
 trellis_status trellis_model_run(trellis_model *model, trellis_form form, const trellis_named_tensor *inputs,
-                                 uint32_t input_count, const trellis_named_tensor *outputs,
-                                 uint32_t output_count) {
+                                 uint32_t input_count, const trellis_named_tensor *outputs, uint32_t output_count) {
   return call(model, TRELLIS_BAD_MODEL, [&] {
     auto in = checked(inputs, input_count, "inputs"), out = checked(outputs, output_count, "outputs");
     run(*model, program_for(*model, form, in), in, out);
   });
 }
 
-trellis_status trellis_model_train_step(trellis_model *model, const trellis_named_tensor *inputs,
-                                        uint32_t input_count, double *loss, int64_t *correct) {
+trellis_status trellis_model_train_step(trellis_model *model, const trellis_named_tensor *inputs, uint32_t input_count,
+                                        double *loss, int64_t *correct) {
   return call(model, TRELLIS_BAD_MODEL, [&] {
     require(loss, "the pointer to the loss");
     auto in = checked(inputs, input_count, "inputs");

@@ -62,11 +62,10 @@ typedef enum TRELLIS_OF_INT {
 /* Reads a model (.trl, .onnx) and checks it. Large constants are found beside it. An ONNX file begins with its own
  * weights; it is imported when a program is first compiled for a binding of its dims, so that some mistakes show only then,
  * and it has no text. On failure *model is null. */
-TRELLIS_API trellis_status trellis_model_load(const char *path, trellis_model **model, char *error,
-                                              size_t error_bytes);
+TRELLIS_API trellis_status trellis_model_load(const char *path, trellis_model **model, char *error, size_t error_bytes);
 /* The same from text. `name` stands in messages; data files are looked for in the working directory. */
-TRELLIS_API trellis_status trellis_model_parse(const char *text, const char *name, trellis_model **model,
-                                               char *error, size_t error_bytes);
+TRELLIS_API trellis_status trellis_model_parse(const char *text, const char *name, trellis_model **model, char *error,
+                                               size_t error_bytes);
 TRELLIS_API void trellis_model_destroy(trellis_model *model);
 /* What went wrong in the last call on this model; "" if nothing did. */
 TRELLIS_API const char *trellis_model_error(const trellis_model *model);
@@ -75,10 +74,10 @@ TRELLIS_API const char *trellis_model_name(const trellis_model *model);
 TRELLIS_API const char *trellis_model_text(const trellis_model *model);
 
 typedef enum TRELLIS_OF_INT {
-  TRELLIS_INPUTS, /* given at every call */
+  TRELLIS_INPUTS,  /* given at every call */
   TRELLIS_OUTPUTS, /* of a compiled program, one whose number of elements depends on data is followed by NAME.count */
-  TRELLIS_PARAMS, /* trained */
-  TRELLIS_STATES  /* kept between calls, not trained */
+  TRELLIS_PARAMS,  /* trained */
+  TRELLIS_STATES   /* kept between calls, not trained */
 } trellis_list;
 
 typedef struct {
@@ -114,8 +113,7 @@ TRELLIS_API trellis_status trellis_model_set_seed(trellis_model *model, uint64_t
 /* How to train: an optimiser ("adam:lr=0.001", "sgd:lr=0.01,momentum=0.9") and a loss: null for the model's
  * own scalar output, or "cross_entropy" (adds the input "label"), "mse", "bce" or "bce_with_logits" (add
  * "target") of its first output. The optimiser's state is kept where its kind stays. */
-TRELLIS_API trellis_status trellis_model_set_training(trellis_model *model, const char *optimizer,
-                                                      const char *loss);
+TRELLIS_API trellis_status trellis_model_set_training(trellis_model *model, const char *optimizer, const char *loss);
 
 /* Ties an output to an input of the next call, for models that ask for the state that they gave: the input becomes state,
  * zero at first, listed among TRELLIS_STATES, read and written by trellis_model_get and trellis_model_set. It is kept between
@@ -146,10 +144,8 @@ TRELLIS_API trellis_status trellis_model_train_step(trellis_model *model, const 
 /* ---- Parameters and state ---- */
 
 /* One value, dense and row-major, by name; the optimiser's too ("adam.m.w"), once they are there. */
-TRELLIS_API trellis_status trellis_model_get(trellis_model *model, const char *name,
-                                             const trellis_tensor *to);
-TRELLIS_API trellis_status trellis_model_set(trellis_model *model, const char *name,
-                                             const trellis_tensor *from);
+TRELLIS_API trellis_status trellis_model_get(trellis_model *model, const char *name, const trellis_tensor *to);
+TRELLIS_API trellis_status trellis_model_set(trellis_model *model, const char *name, const trellis_tensor *from);
 /* Safetensors, as `trellis train` writes and `--weights` reads them: all parameters and state, with the
  * optimiser's where training was set. The file is written whole or not at all. */
 TRELLIS_API trellis_status trellis_model_save_weights(trellis_model *model, const char *path);

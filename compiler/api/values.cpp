@@ -23,9 +23,7 @@ bool is_current(const trellis_model &m, const std::string &name) {
 const Tensor &value_of(trellis_model &m, const char *name) {
   m.begin_values();
   const Tensor *t = find(m.programs.state(), name);
-  if (!t)
-    throw Refused{TRELLIS_BAD_NAME,
-                  fmt::format("@{} has no parameter or state '{}'", m.model.graph->name, name)};
+  if (!t) throw Refused{TRELLIS_BAD_NAME, fmt::format("@{} has no parameter or state '{}'", m.model.graph->name, name)};
   return *t;
 }
 
@@ -66,8 +64,7 @@ trellis_status trellis_model_set(trellis_model *model, const char *name, const t
     require(name, "the name");
     Tensor value;
     // A parameter without `init` has no value to begin with, but a type.
-    if (Value v = model->model.graph->find_input(name);
-        v && role_of(v) != "data" && is_static(v.type().shape))
+    if (Value v = model->model.graph->find_input(name); v && role_of(v) != "data" && is_static(v.type().shape))
       value = Tensor(v.dtype(), dims_of(v.shape()));
     else
       value = value_of(*model, name).clone();
@@ -108,8 +105,7 @@ trellis_status trellis_model_load_weights(trellis_model *model, const char *path
   });
 }
 
-trellis_status trellis_model_export(trellis_model *model, trellis_form form, trellis_export kind,
-                                    const char *path) {
+trellis_status trellis_model_export(trellis_model *model, trellis_form form, trellis_export kind, const char *path) {
   return call(model, TRELLIS_BAD_FILE, [&] {
     require(path, "the path");
     if (unsigned(kind) > TRELLIS_EXPORT_HEADER)

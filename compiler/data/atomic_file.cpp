@@ -40,7 +40,7 @@ AtomicFile::AtomicFile(std::string path, bool executable) : path_(std::move(path
   if (path_.empty()) throw CompileError("cannot write: the file name is empty");
   if (path_ == "-") // verbs that write text to standard output never come here
     throw CompileError("cannot write this to standard output ('-'): name a file (./- is one of that name)");
-  struct stat info {};
+  struct stat info{};
   bool exists = ::stat(path_.c_str(), &info) == 0;
   if (!exists && errno != ENOENT) fail("write", errno);
   if (exists && S_ISDIR(info.st_mode)) fail("write", EISDIR);

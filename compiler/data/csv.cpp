@@ -131,8 +131,7 @@ private:
     fields_.push_back({at + 1, end - at - 1, escaped});
     for (++end; end < text_.size() && text_[end] != separator_ && text_[end] != '\n'; ++end)
       if (!trim({&text_[end], 1}).empty())
-        fail_at(end, fmt::format("text after the closing quote; expected '{}' or the end of the line",
-                                 separator_));
+        fail_at(end, fmt::format("text after the closing quote; expected '{}' or the end of the line", separator_));
     return end;
   }
 
@@ -170,8 +169,8 @@ public:
       Column column = read_column(c);
       if (column.text) {
         std::map<std::string, int64_t> ids = kinds(c);
-        notes_.push_back(fmt::format("column {} ({}) is text: its {} values are numbered in sorted order",
-                                     c + 1, names_[c], ids.size()));
+        notes_.push_back(fmt::format("column {} ({}) is text: its {} values are numbered in sorted order", c + 1,
+                                     names_[c], ids.size()));
         for (size_t row : rows_) column.numbers.push_back(double(ids.at(table_.cell(row, c))));
       }
       for (int64_t i = 0; i < n; ++i) out.inputs.set(i * features + to, column.numbers[size_t(i)]);
@@ -205,12 +204,10 @@ private:
       return size_t(at - names_.begin());
     size_t position = 0;
     auto [end, error] = std::from_chars(label.data(), label.data() + label.size(), position);
-    if (error == std::errc() && end == label.data() + label.size() && position >= 1 &&
-        position <= table_.columns())
+    if (error == std::errc() && end == label.data() + label.size() && position >= 1 && position <= table_.columns())
       return position - 1;
-    throw CompileError(file_location(path_),
-                       fmt::format("no column {}; expected a number from 1 to {} or one of: {}",
-                                   quote_name(label), table_.columns(), fmt::join(names_, ", ")));
+    throw CompileError(file_location(path_), fmt::format("no column {}; expected a number from 1 to {} or one of: {}",
+                                                         quote_name(label), table_.columns(), fmt::join(names_, ", ")));
   }
 
   void choose_rows() {
@@ -221,11 +218,10 @@ private:
         if ((missing = is_missing(table_.view(r, c))) && !first) first = {r, c};
       if (!missing) rows_.push_back(r);
     }
-    if (rows_.empty())
-      table_.fail(first->first, first->second, "every row has a missing field, such as this one");
+    if (rows_.empty()) table_.fail(first->first, first->second, "every row has a missing field, such as this one");
     if (first)
-      notes_.push_back(fmt::format("{} of {} rows with a missing field are left out",
-                                   table_.rows() - rows_.size(), table_.rows()));
+      notes_.push_back(
+          fmt::format("{} of {} rows with a missing field are left out", table_.rows() - rows_.size(), table_.rows()));
   }
 
   /// A column with numbers holds nothing else: a stray word in it is an error, not another kind of column.
@@ -242,8 +238,8 @@ private:
     if (!word) return out;
     if (!out.numbers.empty() && !words)
       table_.fail(*word, c,
-                  fmt::format("{} is not a number, but others in column {} ({}) are",
-                              quote_name(table_.cell(*word, c)), c + 1, names_[c]));
+                  fmt::format("{} is not a number, but others in column {} ({}) are", quote_name(table_.cell(*word, c)),
+                              c + 1, names_[c]));
     return {.numbers = {}, .text = true};
   }
 
@@ -269,8 +265,7 @@ private:
     const int64_t n = int64_t(rows_.size());
     Column column = read_column(label_, options_.target == Target::classes);
     if (column.text && options_.target == Target::values)
-      table_.fail(rows_[0], label_,
-                  fmt::format("{} is not a number", quote_name(table_.cell(rows_[0], label_))));
+      table_.fail(rows_[0], label_, fmt::format("{} is not a number", quote_name(table_.cell(rows_[0], label_))));
     if (!column.text && (options_.target == Target::values ||
                          (options_.target == Target::automatic && !looks_like_classes(column.numbers)))) {
       out.targets = Tensor(options_.dtype, {n, 1});
@@ -287,8 +282,8 @@ private:
       std::sort(sorted.begin(), sorted.end());
       sorted.erase(std::unique(sorted.begin(), sorted.end()), sorted.end());
       for (int64_t i = 0; i < n; ++i)
-        out.targets.set_int(i, std::lower_bound(sorted.begin(), sorted.end(), column.numbers[size_t(i)]) -
-                                   sorted.begin());
+        out.targets.set_int(i,
+                            std::lower_bound(sorted.begin(), sorted.end(), column.numbers[size_t(i)]) - sorted.begin());
       for (double v : sorted) out.class_names.push_back(fmt::format("{}", v));
     }
     out.classes = int(out.class_names.size());

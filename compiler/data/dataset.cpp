@@ -76,8 +76,7 @@ Scaling fit_scaling(const Tensor &matrix) {
 }
 
 void apply_scaling(const Scaling &scaling, Tensor &matrix) {
-  TRELLIS_CHECK(matrix.rank() == 2 && matrix.dims()[1] == int64_t(scaling.mean.size()),
-                "a scaling of as many columns");
+  TRELLIS_CHECK(matrix.rank() == 2 && matrix.dims()[1] == int64_t(scaling.mean.size()), "a scaling of as many columns");
   const int64_t columns = matrix.dims()[1];
   for (int64_t i = 0; i < matrix.size(); ++i) {
     const size_t c = size_t(i % columns);

@@ -11,13 +11,13 @@
 namespace trellis {
 
 struct Dataset {
-  Tensor inputs = {};  ///< [samples, ...], floating
-  Tensor targets = {}; ///< i64 [samples] class ids, or values [samples, n] of the inputs' dtype
-  int classes = 0;     ///< 0: the targets are values
+  Tensor inputs = {};                          ///< [samples, ...], floating
+  Tensor targets = {};                         ///< i64 [samples] class ids, or values [samples, n] of the inputs' dtype
+  int classes = 0;                             ///< 0: the targets are values
   std::vector<std::string> class_names = {};   ///< one for each class
   std::vector<std::string> feature_names = {}; ///< one for each column of rank-2 inputs, or empty
-  Location where = {};                 ///< the file that it was read from
-  std::vector<std::string> notes = {}; ///< what the reader decided and the user should see, a line each
+  Location where = {};                         ///< the file that it was read from
+  std::vector<std::string> notes = {};         ///< what the reader decided and the user should see, a line each
   int64_t size() const { return inputs.dims().empty() ? 0 : inputs.dims()[0]; }
 };
 

@@ -46,26 +46,23 @@ constexpr Glyph kGlyphs[] = {
      {stroke(Shape::closed, P{.5, .03}, P{.8, .2}, P{.88, .5}, P{.8, .8}, P{.5, .97}, P{.2, .8}, P{.12, .5},
              P{.2, .2})}},
     {0,
-     {stroke(Shape::closed, P{.56, .03}, P{.76, .22}, P{.74, .55}, P{.6, .88}, P{.42, .97}, P{.25, .78},
-             P{.27, .42}, P{.4, .12})}},
+     {stroke(Shape::closed, P{.56, .03}, P{.76, .22}, P{.74, .55}, P{.6, .88}, P{.42, .97}, P{.25, .78}, P{.27, .42},
+             P{.4, .12})}},
     {0,
-     {stroke(Shape::curve, P{.62, .06}, P{.38, .08}, P{.16, .35}, P{.18, .75}, P{.46, .97}, P{.78, .8},
-             P{.86, .42}, P{.66, .1}, P{.5, .07})}},
+     {stroke(Shape::curve, P{.62, .06}, P{.38, .08}, P{.16, .35}, P{.18, .75}, P{.46, .97}, P{.78, .8}, P{.86, .42},
+             P{.66, .1}, P{.5, .07})}},
     {1, {stroke(Shape::lines, P{.5, .03}, P{.5, .97})}},
     {1, {stroke(Shape::lines, P{.3, .26}, P{.53, .03}, P{.53, .97})}},
-    {1,
-     {stroke(Shape::lines, P{.3, .24}, P{.52, .03}, P{.52, .97}),
-      stroke(Shape::lines, P{.28, .97}, P{.78, .97})}},
+    {1, {stroke(Shape::lines, P{.3, .24}, P{.52, .03}, P{.52, .97}), stroke(Shape::lines, P{.28, .97}, P{.78, .97})}},
     {2,
-     {stroke(Shape::curve, P{.18, .26}, P{.32, .08}, P{.58, .04}, P{.78, .2}, P{.72, .44}, P{.45, .72},
-             P{.17, .96}),
+     {stroke(Shape::curve, P{.18, .26}, P{.32, .08}, P{.58, .04}, P{.78, .2}, P{.72, .44}, P{.45, .72}, P{.17, .96}),
       stroke(Shape::lines, P{.17, .96}, P{.84, .95})}},
     {2,
-     {stroke(Shape::curve, P{.2, .22}, P{.42, .04}, P{.72, .1}, P{.75, .36}, P{.5, .68}, P{.24, .92},
-             P{.14, .82}, P{.32, .74}, P{.6, .9}, P{.88, .88})}},
+     {stroke(Shape::curve, P{.2, .22}, P{.42, .04}, P{.72, .1}, P{.75, .36}, P{.5, .68}, P{.24, .92}, P{.14, .82},
+             P{.32, .74}, P{.6, .9}, P{.88, .88})}},
     {2,
-     {stroke(Shape::curve, P{.22, .14}, P{.5, .03}, P{.74, .16}, P{.7, .4}, P{.4, .66}, P{.18, .95},
-             P{.5, .92}, P{.82, .95})}},
+     {stroke(Shape::curve, P{.22, .14}, P{.5, .03}, P{.74, .16}, P{.7, .4}, P{.4, .66}, P{.18, .95}, P{.5, .92},
+             P{.82, .95})}},
     {3,
      {stroke(Shape::curve, P{.2, .16}, P{.45, .03}, P{.74, .14}, P{.7, .38}, P{.42, .47}),
       stroke(Shape::curve, P{.42, .47}, P{.76, .56}, P{.8, .8}, P{.52, .97}, P{.18, .85})}},
@@ -73,11 +70,9 @@ constexpr Glyph kGlyphs[] = {
      {stroke(Shape::lines, P{.2, .05}, P{.76, .05}, P{.46, .4}),
       stroke(Shape::curve, P{.46, .4}, P{.76, .52}, P{.78, .8}, P{.5, .97}, P{.18, .87})}},
     {3,
-     {stroke(Shape::curve, P{.24, .08}, P{.6, .04}, P{.76, .22}, P{.58, .42}, P{.46, .47}, P{.7, .54},
-             P{.8, .76}, P{.56, .96}, P{.2, .92})}},
-    {4,
-     {stroke(Shape::lines, P{.28, .05}, P{.18, .55}, P{.85, .53}),
-      stroke(Shape::lines, P{.66, .28}, P{.64, .97})}},
+     {stroke(Shape::curve, P{.24, .08}, P{.6, .04}, P{.76, .22}, P{.58, .42}, P{.46, .47}, P{.7, .54}, P{.8, .76},
+             P{.56, .96}, P{.2, .92})}},
+    {4, {stroke(Shape::lines, P{.28, .05}, P{.18, .55}, P{.85, .53}), stroke(Shape::lines, P{.66, .28}, P{.64, .97})}},
     {4, {stroke(Shape::lines, P{.64, .97}, P{.64, .04}, P{.13, .66}, P{.88, .66})}},
     {4,
      {stroke(Shape::curve, P{.24, .06}, P{.18, .34}, P{.26, .53}, P{.5, .54}, P{.72, .44}),
@@ -89,36 +84,33 @@ constexpr Glyph kGlyphs[] = {
      {stroke(Shape::lines, P{.82, .08}, P{.34, .05}),
       stroke(Shape::curve, P{.34, .05}, P{.28, .38}, P{.6, .44}, P{.76, .66}, P{.58, .92}, P{.18, .94})}},
     {6,
-     {stroke(Shape::curve, P{.7, .04}, P{.4, .22}, P{.2, .58}, P{.28, .88}, P{.54, .97}, P{.8, .78},
-             P{.7, .56}, P{.46, .5}, P{.24, .68})}},
+     {stroke(Shape::curve, P{.7, .04}, P{.4, .22}, P{.2, .58}, P{.28, .88}, P{.54, .97}, P{.8, .78}, P{.7, .56},
+             P{.46, .5}, P{.24, .68})}},
     {6,
-     {stroke(Shape::curve, P{.44, .03}, P{.28, .36}, P{.2, .72}, P{.36, .95}, P{.66, .93}, P{.76, .72},
-             P{.56, .56}, P{.32, .66}, P{.24, .8})}},
+     {stroke(Shape::curve, P{.44, .03}, P{.28, .36}, P{.2, .72}, P{.36, .95}, P{.66, .93}, P{.76, .72}, P{.56, .56},
+             P{.32, .66}, P{.24, .8})}},
     {7, {stroke(Shape::lines, P{.16, .06}, P{.83, .06}, P{.4, .97})}},
     {7,
      {stroke(Shape::lines, P{.18, .08}, P{.82, .06}),
       stroke(Shape::curve, P{.82, .06}, P{.58, .42}, P{.47, .7}, P{.44, .97})}},
-    {7,
-     {stroke(Shape::lines, P{.17, .06}, P{.82, .06}, P{.4, .97}),
-      stroke(Shape::lines, P{.34, .5}, P{.78, .48})}},
+    {7, {stroke(Shape::lines, P{.17, .06}, P{.82, .06}, P{.4, .97}), stroke(Shape::lines, P{.34, .5}, P{.78, .48})}},
     {8,
-     {stroke(Shape::closed, P{.5, .48}, P{.24, .27}, P{.5, .03}, P{.76, .27}, P{.5, .48}, P{.18, .75},
-             P{.5, .97}, P{.82, .75})}},
+     {stroke(Shape::closed, P{.5, .48}, P{.24, .27}, P{.5, .03}, P{.76, .27}, P{.5, .48}, P{.18, .75}, P{.5, .97},
+             P{.82, .75})}},
     {8,
-     {stroke(Shape::curve, P{.74, .14}, P{.46, .04}, P{.26, .22}, P{.5, .46}, P{.78, .72}, P{.54, .97},
-             P{.2, .8}, P{.44, .5}, P{.76, .2}, P{.72, .1})}},
+     {stroke(Shape::curve, P{.74, .14}, P{.46, .04}, P{.26, .22}, P{.5, .46}, P{.78, .72}, P{.54, .97}, P{.2, .8},
+             P{.44, .5}, P{.76, .2}, P{.72, .1})}},
     {9,
      {stroke(Shape::closed, P{.76, .28}, P{.52, .03}, P{.24, .26}, P{.5, .52}),
       stroke(Shape::lines, P{.77, .24}, P{.7, .97})}},
     {9,
-     {stroke(Shape::curve, P{.76, .2}, P{.5, .04}, P{.24, .24}, P{.4, .5}, P{.66, .42}, P{.78, .18},
-             P{.76, .6}, P{.56, .94}, P{.24, .9})}},
+     {stroke(Shape::curve, P{.76, .2}, P{.5, .04}, P{.24, .24}, P{.4, .5}, P{.66, .42}, P{.78, .18}, P{.76, .6},
+             P{.56, .94}, P{.24, .9})}},
 };
 constexpr int kGlyphCount = int(sizeof kGlyphs / sizeof *kGlyphs);
 
 constexpr int count_of(int digit) {
-  return int(std::count_if(std::begin(kGlyphs), std::end(kGlyphs),
-                           [&](const Glyph &g) { return g.digit == digit; }));
+  return int(std::count_if(std::begin(kGlyphs), std::end(kGlyphs), [&](const Glyph &g) { return g.digit == digit; }));
 }
 
 /// Straight pieces of all strokes, in pixels.
@@ -140,8 +132,7 @@ Point spline(Point a, Point b, Point c, Point d, double t) {
 void flatten(const Stroke &s, Outline &out) {
   constexpr int kSteps = 7;
   auto point = [&](int i) {
-    return s
-        .points[size_t(s.shape == Shape::closed ? (i + s.count) % s.count : std::clamp(i, 0, s.count - 1))];
+    return s.points[size_t(s.shape == Shape::closed ? (i + s.count) % s.count : std::clamp(i, 0, s.count - 1))];
   };
   const int spans = s.shape == Shape::closed ? s.count : s.count - 1;
   for (int i = 0; i < spans; ++i) {
@@ -165,8 +156,7 @@ public:
     const double half_turn = random.bell() * 0.065; // tan(angle / 2): so that sine and cosine need no library
     const double c = (1 - half_turn * half_turn) / (1 + half_turn * half_turn),
                  s = 2 * half_turn / (1 + half_turn * half_turn);
-    const double width = random.uniform(12, 18), height = random.uniform(15.5, 20.5),
-                 shear = random.bell() * 0.16;
+    const double width = random.uniform(12, 18), height = random.uniform(15.5, 20.5), shear = random.bell() * 0.16;
     xx_ = c * width, xy_ = c * shear * height - s * height;
     yx_ = s * width, yy_ = s * shear * height + c * height;
     x_ = 13.5 + random.bell() * 1.1, y_ = 13.5 + random.bell() * 1.1;
@@ -216,8 +206,7 @@ void blur(Image &image, float weight) {
   };
   for (int y = 0; y < kSide; ++y)
     for (int x = 0; x < kSide; ++x)
-      rows[size_t(y * kSide + x)] =
-          0.25f * (at(image, y, x - 1) + at(image, y, x + 1)) + 0.5f * at(image, y, x);
+      rows[size_t(y * kSide + x)] = 0.25f * (at(image, y, x - 1) + at(image, y, x + 1)) + 0.5f * at(image, y, x);
   for (int y = 0; y < kSide; ++y)
     for (int x = 0; x < kSide; ++x) {
       float soft = 0.25f * (at(rows, y - 1, x) + at(rows, y + 1, x)) + 0.5f * at(rows, y, x);
@@ -268,8 +257,7 @@ Dataset make_digits(int64_t count, uint64_t seed) {
   out.inputs = Tensor(DType::f32, {count, 1, kSide, kSide});
   out.targets = Tensor(DType::i64, {count});
   float *to = out.inputs.as<float>().data();
-  for (int64_t i = 0; i < count; ++i)
-    out.targets.as<int64_t>()[size_t(i)] = draw(seed, uint64_t(i), to + i * kPixels);
+  for (int64_t i = 0; i < count; ++i) out.targets.as<int64_t>()[size_t(i)] = draw(seed, uint64_t(i), to + i * kPixels);
   return out;
 }
 

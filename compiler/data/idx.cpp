@@ -99,16 +99,14 @@ Tensor read_idx(const std::string &path) {
   if (magic[0] || magic[1] || !dtype)
     throw CompileError(
         where,
-        fmt::format(
-            "not an IDX file: it begins with {:02x} {:02x} {:02x} {:02x}, expected 00 00 TYPE RANK with type "
-            "08, 09, 0b, 0c, 0d or 0e",
-            magic[0], magic[1], magic[2], magic[3]));
+        fmt::format("not an IDX file: it begins with {:02x} {:02x} {:02x} {:02x}, expected 00 00 TYPE RANK with type "
+                    "08, 09, 0b, 0c, 0d or 0e",
+                    magic[0], magic[1], magic[2], magic[3]));
   std::vector<int64_t> dims(magic[3]);
   for (int64_t &d : dims) {
     unsigned char b[4];
     if (stream->read(b, 4) < 4)
-      throw CompileError(where,
-                         fmt::format("truncated: the header has no room for {} dimensions", dims.size()));
+      throw CompileError(where, fmt::format("truncated: the header has no room for {} dimensions", dims.size()));
     d = int64_t(b[0]) << 24 | b[1] << 16 | b[2] << 8 | b[3];
   }
   std::optional<int64_t> bytes = checked_bytes(*dtype, dims);
@@ -116,9 +114,8 @@ Tensor read_idx(const std::string &path) {
   std::string needs = fmt::format("{}[{}] needs {} bytes of data", name(*dtype), dims_text(dims), *bytes);
   uint64_t header = 4 + 4 * dims.size();
   if (uint64_t(*bytes) + header > stream->most()) // before anything of that size is allocated
-    throw CompileError(where, stream->gzip()
-                                  ? fmt::format("truncated: {}, more than its gzip data can hold", needs)
-                                  : fmt::format("truncated: {}, found {}", needs, stream->most() - header));
+    throw CompileError(where, stream->gzip() ? fmt::format("truncated: {}, more than its gzip data can hold", needs)
+                                             : fmt::format("truncated: {}, found {}", needs, stream->most() - header));
   Tensor out = allocate(*dtype, dims, where);
   if (size_t found = stream->read(out.data(), size_t(*bytes)); found != size_t(*bytes))
     throw CompileError(where, fmt::format("truncated: {}, found {}", needs, found));

@@ -94,8 +94,7 @@ std::string InputFile::read_all() {
 std::shared_ptr<void> InputFile::map() {
   if (size_ == 0) return nullptr;
   void *p = ::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd_, 0);
-  if (p == MAP_FAILED)
-    throw CompileError(file_location(path_), fmt::format("cannot map: {}", std::strerror(errno)));
+  if (p == MAP_FAILED) throw CompileError(file_location(path_), fmt::format("cannot map: {}", std::strerror(errno)));
   return {p, [size = size_](void *q) { ::munmap(q, size); }};
 }
 

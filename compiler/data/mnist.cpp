@@ -12,8 +12,7 @@ static constexpr int kClasses = 10;
 static std::string existing(const std::string &folder, const std::string &name) {
   for (std::string suffix : {"", ".gz"})
     if (std::string path = folder + "/" + name + suffix; ::access(path.c_str(), F_OK) == 0) return path;
-  throw CompileError(file_location(folder),
-                     fmt::format("neither {} nor {}.gz is in this folder", name, name));
+  throw CompileError(file_location(folder), fmt::format("neither {} nor {}.gz is in this folder", name, name));
 }
 
 static Dataset load_part(const std::string &folder, const std::string &part) {
@@ -22,15 +21,13 @@ static Dataset load_part(const std::string &folder, const std::string &part) {
   Tensor images = read_idx(image_path), labels = read_idx(label_path);
   auto expect = [](bool ok, const std::string &path, const Tensor &t, const std::string &what) {
     if (!ok)
-      throw CompileError(file_location(path), fmt::format("holds {}[{}], expected {}", name(t.dtype()),
-                                                          dims_text(t.dims()), what));
+      throw CompileError(file_location(path),
+                         fmt::format("holds {}[{}], expected {}", name(t.dtype()), dims_text(t.dims()), what));
   };
-  expect(images.dtype() == DType::u8 && images.rank() == 3, image_path, images,
-         "u8 images [count x rows x columns]");
+  expect(images.dtype() == DType::u8 && images.rank() == 3, image_path, images, "u8 images [count x rows x columns]");
   expect(labels.dtype() == DType::u8 && labels.rank() == 1, label_path, labels, "u8 labels [count]");
   const int64_t n = images.dims()[0];
-  expect(labels.size() == n, label_path, labels,
-         fmt::format("{} labels, one for each image of {}", n, image_path));
+  expect(labels.size() == n, label_path, labels, fmt::format("{} labels, one for each image of {}", n, image_path));
 
   Dataset out{.classes = kClasses, .where = file_location(image_path)};
   for (int i = 0; i < kClasses; ++i) out.class_names.push_back(std::to_string(i));
@@ -51,8 +48,6 @@ static Dataset load_part(const std::string &folder, const std::string &part) {
   return out;
 }
 
-TrainTest load_mnist(const std::string &folder) {
-  return {load_part(folder, "train"), load_part(folder, "t10k")};
-}
+TrainTest load_mnist(const std::string &folder) { return {load_part(folder, "train"), load_part(folder, "t10k")}; }
 
 } // namespace trellis

@@ -6,8 +6,7 @@
 #include <cstring>
 #include <fmt/format.h>
 
-static_assert(std::endian::native == std::endian::little,
-              "tensor files are little endian and copied as they are");
+static_assert(std::endian::native == std::endian::little, "tensor files are little endian and copied as they are");
 
 namespace trellis {
 
@@ -102,8 +101,7 @@ private:
     if (peek() < '0' || peek() > '9') fail("expected a dimension: a number that is not negative");
     int64_t value = 0;
     for (; at_ < text_.size() && text_[at_] >= '0' && text_[at_] <= '9'; ++at_)
-      if (__builtin_mul_overflow(value, 10, &value) ||
-          __builtin_add_overflow(value, text_[at_] - '0', &value))
+      if (__builtin_mul_overflow(value, 10, &value) || __builtin_add_overflow(value, text_[at_] - '0', &value))
         fail("the dimension is too large");
     eat('L'); // written by Python 2
     return value;
@@ -133,11 +131,10 @@ private:
         h.dtype = d.dtype;
         return;
       }
-    throw CompileError(
-        where_,
-        fmt::format("the array's dtype is {}; expected floats f2 f4 f8, integers i1 to i8, u1 to u8, or "
-                    "bool",
-                    quote_name(descr)));
+    throw CompileError(where_,
+                       fmt::format("the array's dtype is {}; expected floats f2 f4 f8, integers i1 to i8, u1 to u8, or "
+                                   "bool",
+                                   quote_name(descr)));
   }
 
   std::string_view text_;
@@ -145,11 +142,9 @@ private:
   size_t at_ = 0;
 };
 
-void read_exactly(const ByteSource &source, void *to, size_t bytes, std::string_view what,
-                  const Location &where) {
+void read_exactly(const ByteSource &source, void *to, size_t bytes, std::string_view what, const Location &where) {
   size_t got = source(to, bytes);
-  if (got != bytes)
-    throw CompileError(where, fmt::format("truncated: {} needs {} bytes, found {}", what, bytes, got));
+  if (got != bytes) throw CompileError(where, fmt::format("truncated: {} needs {} bytes, found {}", what, bytes, got));
 }
 
 template <class T> void swap_all(void *data, size_t bytes) {
@@ -217,8 +212,8 @@ Tensor read_npy(const ByteSource &source, uint64_t total, const Location &where)
     prefix = 12, length |= size_t(start[10]) << 16 | size_t(start[11]) << 24;
   }
   if (length > kLongestHeader)
-    throw CompileError(
-        where, fmt::format("the npy header claims {} bytes; at most {} are read", length, kLongestHeader));
+    throw CompileError(where,
+                       fmt::format("the npy header claims {} bytes; at most {} are read", length, kLongestHeader));
   std::string text(length, '\0');
   read_exactly(source, text.data(), length, "the npy header", where);
   Header h = HeaderParser(text, where).parse();
@@ -253,8 +248,7 @@ Tensor read_npy(const ByteSource &source, uint64_t total, const Location &where)
 
 Tensor read_npy(const std::string &path) {
   InputFile file(path);
-  return read_npy([&](void *to, size_t bytes) { return file.read(to, bytes); }, file.size(),
-                  file_location(path));
+  return read_npy([&](void *to, size_t bytes) { return file.read(to, bytes); }, file.size(), file_location(path));
 }
 
 std::string npy_header(const Tensor &tensor, const Location &where) {
@@ -262,8 +256,7 @@ std::string npy_header(const Tensor &tensor, const Location &where) {
   for (const Descr &d : kDescrs)
     if (d.dtype == tensor.dtype()) code = d.code;
   if (code.empty())
-    throw CompileError(where,
-                       fmt::format("NumPy has no {}: cast the tensor to f32 first", name(tensor.dtype())));
+    throw CompileError(where, fmt::format("NumPy has no {}: cast the tensor to f32 first", name(tensor.dtype())));
   std::string shape;
   for (int64_t d : tensor.dims()) shape += fmt::format("{}, ", d);
   if (tensor.rank() > 1)

@@ -67,8 +67,7 @@ NpzReader::NpzReader(std::string path) : state_(std::make_unique<State>()) {
     auto fail = [&](std::string text) { throw CompileError(member_location(path, name), std::move(text)); };
     constexpr zip_uint64_t kNeeded = ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_COMP_METHOD;
     if ((stat.valid & kNeeded) != kNeeded) fail("has no size");
-    if ((stat.valid & ZIP_STAT_ENCRYPTION_METHOD) && stat.encryption_method != ZIP_EM_NONE)
-      fail("is encrypted");
+    if ((stat.valid & ZIP_STAT_ENCRYPTION_METHOD) && stat.encryption_method != ZIP_EM_NONE) fail("is encrypted");
     if (stat.comp_method != ZIP_CM_STORE && stat.comp_method != ZIP_CM_DEFLATE)
       fail(fmt::format("compression method {}; expected stored (0) or deflated (8)", stat.comp_method));
     // A size that the member cannot have would be allocated before the data ends.
@@ -90,11 +89,9 @@ Tensor NpzReader::read(size_t index) const {
   auto source = [&](void *to, size_t bytes) {
     size_t done = 0;
     while (done < bytes) {
-      zip_int64_t n =
-          zip_fread(file.get(), static_cast<char *>(to) + done, std::min(bytes - done, size_t(1) << 30));
+      zip_int64_t n = zip_fread(file.get(), static_cast<char *>(to) + done, std::min(bytes - done, size_t(1) << 30));
       if (n < 0)
-        throw CompileError(
-            where, fmt::format("cannot read: {}", zip_error_strerror(zip_file_get_error(file.get()))));
+        throw CompileError(where, fmt::format("cannot read: {}", zip_error_strerror(zip_file_get_error(file.get()))));
       if (n == 0) break;
       done += size_t(n);
     }
@@ -141,13 +138,10 @@ struct Sink {
     switch (command) {
     case ZIP_SOURCE_SUPPORTS:
       return zip_source_make_command_bitmap(
-          ZIP_SOURCE_OPEN, ZIP_SOURCE_READ, ZIP_SOURCE_CLOSE, ZIP_SOURCE_STAT, ZIP_SOURCE_ERROR,
-          ZIP_SOURCE_FREE, ZIP_SOURCE_SEEK, ZIP_SOURCE_TELL, ZIP_SOURCE_BEGIN_WRITE, ZIP_SOURCE_COMMIT_WRITE,
-          ZIP_SOURCE_ROLLBACK_WRITE, ZIP_SOURCE_SEEK_WRITE, ZIP_SOURCE_TELL_WRITE, ZIP_SOURCE_WRITE,
-          ZIP_SOURCE_REMOVE, -1);
-    case ZIP_SOURCE_STAT:
-      zip_error_set(&error.error, ZIP_ER_READ, ENOENT);
-      return -1; // there is no archive yet
+          ZIP_SOURCE_OPEN, ZIP_SOURCE_READ, ZIP_SOURCE_CLOSE, ZIP_SOURCE_STAT, ZIP_SOURCE_ERROR, ZIP_SOURCE_FREE,
+          ZIP_SOURCE_SEEK, ZIP_SOURCE_TELL, ZIP_SOURCE_BEGIN_WRITE, ZIP_SOURCE_COMMIT_WRITE, ZIP_SOURCE_ROLLBACK_WRITE,
+          ZIP_SOURCE_SEEK_WRITE, ZIP_SOURCE_TELL_WRITE, ZIP_SOURCE_WRITE, ZIP_SOURCE_REMOVE, -1);
+    case ZIP_SOURCE_STAT: zip_error_set(&error.error, ZIP_ER_READ, ENOENT); return -1; // there is no archive yet
     case ZIP_SOURCE_ERROR: return zip_error_to_data(&error.error, data, length);
     case ZIP_SOURCE_WRITE:
       try {
@@ -187,8 +181,7 @@ void write_npz(const std::string &path, std::span<const NamedTensor> tensors, bo
   for (const NamedTensor &t : tensors) {
     Location where = member_location(path, t.name);
     if (!seen.insert(t.name).second) throw CompileError(where, "stands twice");
-    if (t.name.empty() || t.name.find('\0') != std::string::npos)
-      throw CompileError(where, "is no name for an array");
+    if (t.name.empty() || t.name.find('\0') != std::string::npos) throw CompileError(where, "is no name for an array");
     headers.push_back(npy_header(t.tensor, where));
   }
   Sink sink(path);
@@ -208,30 +201,23 @@ void write_npz(const std::string &path, std::span<const NamedTensor> tensors, bo
   for (size_t i = 0; i < tensors.size(); ++i) {
     const NamedTensor &t = tensors[i];
     auto check = [&](bool ok) {
-      if (!ok)
-        throw CompileError(member_location(path, t.name),
-                           fmt::format("cannot add: {}", zip_strerror(opened)));
+      if (!ok) throw CompileError(member_location(path, t.name), fmt::format("cannot add: {}", zip_strerror(opened)));
     };
     zip_buffer_fragment_t parts[] = {
         {reinterpret_cast<zip_uint8_t *>(headers[i].data()), headers[i].size()},
-        {reinterpret_cast<zip_uint8_t *>(const_cast<std::byte *>(t.tensor.data())),
-         zip_uint64_t(t.tensor.bytes())}};
+        {reinterpret_cast<zip_uint8_t *>(const_cast<std::byte *>(t.tensor.data())), zip_uint64_t(t.tensor.bytes())}};
     std::unique_ptr<zip_source_t, Discard> source(
         zip_source_buffer_fragment(opened, parts, t.tensor.bytes() ? 2 : 1, 0));
     check(source != nullptr);
-    zip_int64_t at =
-        zip_file_add(opened, (t.name + std::string(kSuffix)).c_str(), source.get(), ZIP_FL_ENC_UTF_8);
+    zip_int64_t at = zip_file_add(opened, (t.name + std::string(kSuffix)).c_str(), source.get(), ZIP_FL_ENC_UTF_8);
     check(at >= 0);
     (void)source.release(); // the archive owns it now
-    check(zip_set_file_compression(opened, zip_uint64_t(at), deflate ? ZIP_CM_DEFLATE : ZIP_CM_STORE, 0) ==
-          0);
-    check(zip_file_set_dostime(opened, zip_uint64_t(at), 0, (1 << 5) | 1, 0) ==
-          0); // 1980-01-01, the earliest
+    check(zip_set_file_compression(opened, zip_uint64_t(at), deflate ? ZIP_CM_DEFLATE : ZIP_CM_STORE, 0) == 0);
+    check(zip_file_set_dostime(opened, zip_uint64_t(at), 0, (1 << 5) | 1, 0) == 0); // 1980-01-01, the earliest
   }
   if (zip_close(opened) < 0) {
     if (sink.failure) throw *sink.failure;
-    throw CompileError(file_location(path),
-                       fmt::format("cannot write a zip archive: {}", zip_strerror(opened)));
+    throw CompileError(file_location(path), fmt::format("cannot write a zip archive: {}", zip_strerror(opened)));
   }
   (void)archive.release();
   sink.file.commit();

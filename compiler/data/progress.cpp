@@ -55,8 +55,7 @@ int Progress::width() const {
 std::string Progress::figures() const {
   std::string out = fmt::format("loss {:.4f}", mean_loss());
   if (counts_correct_)
-    out +=
-        fmt::format("  accuracy {:.2f} %", 100.0 * double(correct_) / double(std::max<int64_t>(samples_, 1)));
+    out += fmt::format("  accuracy {:.2f} %", 100.0 * double(correct_) / double(std::max<int64_t>(samples_, 1)));
   return out;
 }
 
@@ -80,9 +79,9 @@ void Progress::redraw(double now) {
   std::string head = fmt::format("epoch {}/{} ", epoch_, options_.epochs);
   const int room = width() - 1; // a full last column would wrap
   std::string tail;
-  for (const std::string &piece : {fmt::format("{:3.0f} %", 100 * part), "  " + figures(),
-                                   fmt::format("  {:.0f} samples/s", double(samples_) / seconds),
-                                   fmt::format("  {} left", clock_text(left))}) {
+  for (const std::string &piece :
+       {fmt::format("{:3.0f} %", 100 * part), "  " + figures(),
+        fmt::format("  {:.0f} samples/s", double(samples_) / seconds), fmt::format("  {} left", clock_text(left))}) {
     if (int(head.size() + tail.size() + piece.size()) > room) break;
     tail += piece;
   }

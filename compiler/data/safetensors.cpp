@@ -17,10 +17,9 @@ constexpr size_t kMostDims = 64;
 constexpr std::string_view kMetadata = "__metadata__";
 
 constexpr std::pair<DType, std::string_view> kDTypes[] = {
-    {DType::f32, "F32"},     {DType::f64, "F64"}, {DType::f16, "F16"}, {DType::bf16, "BF16"},
-    {DType::i8, "I8"},       {DType::i16, "I16"}, {DType::i32, "I32"}, {DType::i64, "I64"},
-    {DType::u8, "U8"},       {DType::u16, "U16"}, {DType::u32, "U32"}, {DType::u64, "U64"},
-    {DType::boolean, "BOOL"}};
+    {DType::f32, "F32"}, {DType::f64, "F64"}, {DType::f16, "F16"},     {DType::bf16, "BF16"}, {DType::i8, "I8"},
+    {DType::i16, "I16"}, {DType::i32, "I32"}, {DType::i64, "I64"},     {DType::u8, "U8"},     {DType::u16, "U16"},
+    {DType::u32, "U32"}, {DType::u64, "U64"}, {DType::boolean, "BOOL"}};
 
 struct Entry {
   std::string name, dtype_name;
@@ -82,8 +81,7 @@ public:
     return go(State::fields);
   }
   bool start_array(size_t) override {
-    if ((state_ != State::dims && state_ != State::offsets) || in_array_)
-      return fail("an array where none may stand");
+    if ((state_ != State::dims && state_ != State::offsets) || in_array_) return fail("an array where none may stand");
     return in_array_ = true;
   }
   bool end_array() override {
@@ -94,14 +92,11 @@ public:
     if (!in_array_) return fail("a number where none may stand");
     std::vector<int64_t> &list = state_ == State::dims ? entries.back().dims : entries.back().offsets;
     if (list.size() == kMostDims) return fail(fmt::format("more than {} numbers in a list", kMostDims));
-    if (value > uint64_t(std::numeric_limits<int64_t>::max()))
-      return fail(fmt::format("{} is too large", value));
+    if (value > uint64_t(std::numeric_limits<int64_t>::max())) return fail(fmt::format("{} is too large", value));
     list.push_back(int64_t(value));
     return true;
   }
-  bool number_integer(int64_t value) override {
-    return fail(fmt::format("{} where a count should stand", value));
-  }
+  bool number_integer(int64_t value) override { return fail(fmt::format("{} where a count should stand", value)); }
   bool number_float(double, const std::string &text) override {
     return fail(fmt::format("{} where a count should stand", quote_name(text)));
   }
@@ -109,33 +104,20 @@ public:
   bool boolean(bool) override { return fail("a true or false"); }
   bool binary(nlohmann::json::binary_t &) override { return fail("binary data"); }
   bool parse_error(size_t position, const std::string &token, const nlohmann::json::exception &) override {
-    if (problem.empty())
-      problem = fmt::format("header, byte {}: not JSON at {}", position, quote_name(token));
+    if (problem.empty()) problem = fmt::format("header, byte {}: not JSON at {}", position, quote_name(token));
     return false;
   }
 
 private:
-  enum class State {
-    start,
-    names,
-    value_of_name,
-    fields,
-    dtype,
-    dims,
-    offsets,
-    metadata,
-    metadata_value,
-    done
-  };
+  enum class State { start, names, value_of_name, fields, dtype, dims, offsets, metadata, metadata_value, done };
 
   bool go(State next) {
     state_ = next;
     return true;
   }
   bool fail(std::string text) {
-    std::string place = state_ == State::start || entries.empty() || in_metadata_
-                            ? ""
-                            : " near " + quote_name(entries.back().name);
+    std::string place =
+        state_ == State::start || entries.empty() || in_metadata_ ? "" : " near " + quote_name(entries.back().name);
     problem = fmt::format("header{}: {}; expected {{\"name\": {{\"dtype\": ..., \"shape\": [...], "
                           "\"data_offsets\": [begin, end]}}, ...}}",
                           place, text);
@@ -150,25 +132,21 @@ private:
 Tensor tensor_of(const Entry &e, const std::shared_ptr<void> &mapping, uint64_t data_at, uint64_t data_size,
                  const std::string &path) {
   Location where = file_location(path, fmt::format("tensor {}", quote_name(e.name)));
-  auto dtype =
-      std::find_if(std::begin(kDTypes), std::end(kDTypes), [&](auto &d) { return d.second == e.dtype_name; });
+  auto dtype = std::find_if(std::begin(kDTypes), std::end(kDTypes), [&](auto &d) { return d.second == e.dtype_name; });
   if (dtype == std::end(kDTypes))
-    throw CompileError(where,
-                       fmt::format("dtype {}; expected BOOL, U8 to U64, I8 to I64, F16, BF16, F32 or F64",
-                                   quote_name(e.dtype_name)));
+    throw CompileError(where, fmt::format("dtype {}; expected BOOL, U8 to U64, I8 to I64, F16, BF16, F32 or F64",
+                                          quote_name(e.dtype_name)));
   std::optional<int64_t> bytes = checked_bytes(dtype->first, e.dims);
   if (!bytes) throw CompileError(where, fmt::format("the shape {} is too large", dims_text(e.dims)));
   if (e.offsets.size() != 2 || e.offsets[0] > e.offsets[1])
-    throw CompileError(where,
-                       fmt::format("data_offsets [{}]; expected [begin, end]", fmt::join(e.offsets, ", ")));
+    throw CompileError(where, fmt::format("data_offsets [{}]; expected [begin, end]", fmt::join(e.offsets, ", ")));
   int64_t begin = e.offsets[0], end = e.offsets[1];
   if (uint64_t(end) > data_size)
-    throw CompileError(where, fmt::format("its data ends at byte {}, but the file holds {} bytes of data{}",
-                                          end, data_size, " (truncated?)"));
+    throw CompileError(where, fmt::format("its data ends at byte {}, but the file holds {} bytes of data{}", end,
+                                          data_size, " (truncated?)"));
   if (end - begin != *bytes)
-    throw CompileError(where,
-                       fmt::format("{}[{}] needs {} bytes, its data_offsets [{}, {}] hold {}",
-                                   name(dtype->first), dims_text(e.dims), *bytes, begin, end, end - begin));
+    throw CompileError(where, fmt::format("{}[{}] needs {} bytes, its data_offsets [{}, {}] hold {}",
+                                          name(dtype->first), dims_text(e.dims), *bytes, begin, end, end - begin));
   if (*bytes == 0) return allocate(dtype->first, e.dims, where);
   std::byte *data = static_cast<std::byte *>(mapping.get()) + data_at + begin;
   if (dtype->first == DType::boolean)
@@ -194,8 +172,7 @@ void check_layout(std::vector<const Entry *> order, uint64_t data_size, const st
     at = e->offsets[1];
   }
   if (uint64_t(at) != data_size)
-    throw CompileError(file_location(path),
-                       fmt::format("{} bytes of data, but the tensors fill {}", data_size, at));
+    throw CompileError(file_location(path), fmt::format("{} bytes of data, but the tensors fill {}", data_size, at));
 }
 
 } // namespace
@@ -215,12 +192,11 @@ SafeTensors read_safetensors(const std::string &path) {
   uint64_t length = 0;
   for (int i = 7; i >= 0; --i) length = length << 8 | prefix[i];
   if (length > kLongestHeader)
-    throw CompileError(
-        where, fmt::format("not a safetensors file: its header would be {} bytes long, at most {} are read",
-                           length, kLongestHeader));
+    throw CompileError(where,
+                       fmt::format("not a safetensors file: its header would be {} bytes long, at most {} are read",
+                                   length, kLongestHeader));
   if (length > file.size() - 8)
-    throw CompileError(
-        where, fmt::format("truncated: the header needs {} bytes, found {}", length, file.size() - 8));
+    throw CompileError(where, fmt::format("truncated: the header needs {} bytes, found {}", length, file.size() - 8));
   std::shared_ptr<void> mapping = file.map();
   const char *text = static_cast<const char *>(mapping.get()) + 8;
   HeaderReader header;
@@ -254,8 +230,7 @@ void write_safetensors(const std::string &path, const SafeTensors &contents) {
   nlohmann::ordered_json header = nlohmann::ordered_json::object();
   std::unordered_set<std::string_view> seen;
   auto once = [&](const std::string &key, std::string_view what) {
-    if (!seen.insert(key).second)
-      throw CompileError(where, fmt::format("{} {} stands twice", what, quote_name(key)));
+    if (!seen.insert(key).second) throw CompileError(where, fmt::format("{} {} stands twice", what, quote_name(key)));
   };
   // ordered_json looks for a key before it inserts, in linear time: push_back of pairs would be no different.
   // The keys are known to be unique, so the object is filled as the vector that it is.
@@ -271,12 +246,10 @@ void write_safetensors(const std::string &path, const SafeTensors &contents) {
   for (size_t i = 0; i < tensors.size(); ++i) {
     const Tensor &t = tensors[i].tensor;
     once(tensors[i].name, "tensor");
-    auto dtype =
-        std::find_if(std::begin(kDTypes), std::end(kDTypes), [&](auto &d) { return d.first == t.dtype(); });
-    base.emplace_back(tensors[i].name,
-                      nlohmann::ordered_json{{"dtype", dtype->second},
-                                             {"shape", t.dims()},
-                                             {"data_offsets", {begin[i], begin[i] + t.bytes()}}});
+    auto dtype = std::find_if(std::begin(kDTypes), std::end(kDTypes), [&](auto &d) { return d.first == t.dtype(); });
+    base.emplace_back(tensors[i].name, nlohmann::ordered_json{{"dtype", dtype->second},
+                                                              {"shape", t.dims()},
+                                                              {"data_offsets", {begin[i], begin[i] + t.bytes()}}});
   }
   std::string text;
   try {

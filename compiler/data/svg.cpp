@@ -30,8 +30,7 @@ std::vector<double> ticks(const Axis &axis, int count) {
   if (axis.logarithmic) {
     const double decades = std::log10(axis.high / axis.low);
     const int stride = std::max(1, int(decades / count));
-    for (int e = int(std::floor(std::log10(axis.low))); e <= int(std::ceil(std::log10(axis.high)));
-         e += stride)
+    for (int e = int(std::floor(std::log10(axis.low))); e <= int(std::ceil(std::log10(axis.high))); e += stride)
       for (double m : {1.0, 2.0, 5.0}) {
         double v = m * std::pow(10.0, e);
         if ((m == 1 || decades < 4) && v >= axis.low * 0.999 && v <= axis.high * 1.001) out.push_back(v);
@@ -44,8 +43,7 @@ std::vector<double> ticks(const Axis &axis, int count) {
       step *= m;
       break;
     }
-  for (double i = std::ceil(axis.low / step - 1e-9); i * step <= axis.high + 1e-9 * step; ++i)
-    out.push_back(i * step);
+  for (double i = std::ceil(axis.low / step - 1e-9); i * step <= axis.high + 1e-9 * step; ++i) out.push_back(i * step);
   return out;
 }
 
@@ -78,8 +76,7 @@ std::vector<std::pair<double, double>> thin(const std::vector<double> &values) {
       if (high == end || values[i] > values[high]) high = i;
     }
     for (size_t i : {std::min(low, high), std::max(low, high)})
-      if (i < end && (out.empty() || out.back().first != double(i + 1)))
-        out.emplace_back(double(i + 1), values[i]);
+      if (i < end && (out.empty() || out.back().first != double(i + 1))) out.emplace_back(double(i + 1), values[i]);
     if (gap < end) out.emplace_back(double(gap + 1), std::numeric_limits<double>::quiet_NaN());
   }
   return out;
@@ -126,35 +123,32 @@ std::string loss_curve_svg(const LossCurve &curve) {
     y.high *= 1.1, y.low = std::max(y.low / 1.1, y.high * std::pow(10, -kMostDecades));
   else {
     if (y.low >= 0) y.low = 0;
-    if (y.high - y.low < 1e-12 * std::max(std::fabs(y.low), 1e-18))
-      y.high = y.low + std::max(1.0, std::fabs(y.low));
+    if (y.high - y.low < 1e-12 * std::max(std::fabs(y.low), 1e-18)) y.high = y.low + std::max(1.0, std::fabs(y.low));
     const double margin = 0.05 * (y.high - y.low);
     y.high += margin;
     if (y.low < 0) y.low -= margin;
   }
 
-  std::string out = fmt::format(
-      "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" height=\"{1}\" "
-      "font-family=\"sans-serif\" font-size=\"12\" fill=\"#333\">\n<rect width=\"{0}\" height=\"{1}\" "
-      "fill=\"#fff\"/>\n"
-      "<text x=\"{2}\" y=\"26\" font-size=\"16\">{3}</text>\n",
-      kWidth, kHeight, kLeft, escaped(curve.title));
+  std::string out =
+      fmt::format("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" height=\"{1}\" "
+                  "font-family=\"sans-serif\" font-size=\"12\" fill=\"#333\">\n<rect width=\"{0}\" height=\"{1}\" "
+                  "fill=\"#fff\"/>\n"
+                  "<text x=\"{2}\" y=\"26\" font-size=\"16\">{3}</text>\n",
+                  kWidth, kHeight, kLeft, escaped(curve.title));
   for (double v : ticks(y, 6))
     out += fmt::format("<path d=\"M{0} {2:.1f}H{1}\" stroke=\"#ddd\"/><text x=\"{3}\" y=\"{4:.1f}\" "
                        "text-anchor=\"end\">{5:.4g}</text>\n",
-                       kLeft, kWidth - kRight, y(v), kLeft - 8, y(v) + 4,
-                       std::fabs(v) < 1e-12 * y.high ? 0.0 : v);
+                       kLeft, kWidth - kRight, y(v), kLeft - 8, y(v) + 4, std::fabs(v) < 1e-12 * y.high ? 0.0 : v);
   for (double v : ticks(x, 8))
     out += fmt::format("<path d=\"M{0:.1f} {1}v5\" stroke=\"#333\"/><text x=\"{0:.1f}\" y=\"{2}\" "
                        "text-anchor=\"middle\">{3:g}</text>\n",
                        x(v), kHeight - kBottom, kHeight - kBottom + 20, v);
-  out += fmt::format("<path d=\"M{0} {1}V{2}H{3}\" fill=\"none\" stroke=\"#333\"/>\n", kLeft, kTop,
-                     kHeight - kBottom, kWidth - kRight);
-  out += fmt::format("<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">step</text>\n",
-                     (kLeft + kWidth - kRight) / 2, kHeight - 12);
-  out +=
-      fmt::format("<text transform=\"translate(18 {}) rotate(-90)\" text-anchor=\"middle\">loss{}</text>\n",
-                  (kTop + kHeight - kBottom) / 2, y.logarithmic ? " (logarithmic)" : "");
+  out += fmt::format("<path d=\"M{0} {1}V{2}H{3}\" fill=\"none\" stroke=\"#333\"/>\n", kLeft, kTop, kHeight - kBottom,
+                     kWidth - kRight);
+  out += fmt::format("<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">step</text>\n", (kLeft + kWidth - kRight) / 2,
+                     kHeight - 12);
+  out += fmt::format("<text transform=\"translate(18 {}) rotate(-90)\" text-anchor=\"middle\">loss{}</text>\n",
+                     (kTop + kHeight - kBottom) / 2, y.logarithmic ? " (logarithmic)" : "");
   auto line = [&](const std::vector<double> &values, const char *style) {
     out += fmt::format("<path d=\"{}\" fill=\"none\" {}/>\n", path_data(thin(values), x, y), style);
   };

@@ -21,7 +21,8 @@ static std::unique_ptr<Graph> with_states(const Graph &g, const std::vector<Carr
     data_input(g, carries[i]);
     for (size_t k = 0; k < i; ++k)
       if (carries[k].input == carries[i].input)
-        throw CompileError(g.location, fmt::format("carry {}={}: input '{}' is carried twice", carries[i].output, carries[i].input, carries[i].input));
+        throw CompileError(g.location, fmt::format("carry {}={}: input '{}' is carried twice", carries[i].output,
+                                                   carries[i].input, carries[i].input));
   }
   return copy_graph(g, [&](Graph &into, Value v) {
     std::string_view name = name_of_input(v);
@@ -40,11 +41,11 @@ std::unique_ptr<Graph> carry(const Graph &g, const std::vector<Carry> &carries) 
       if (o.name == c.output) next = o.value;
     }
     if (!next)
-      throw CompileError(g.location, fmt::format("carry {}={}: @{} has no output '{}'{}", c.output, c.input, g.name, c.output,
-                                                 did_you_mean(c.output, names)));
+      throw CompileError(g.location, fmt::format("carry {}={}: @{} has no output '{}'{}", c.output, c.input, g.name,
+                                                 c.output, did_you_mean(c.output, names)));
     if (next.type() != state.type())
-      throw CompileError(next.node->loc, fmt::format("carry {}={}: the output is {}, but the input is {}", c.output, c.input,
-                                                     next.type().str(), state.type().str()));
+      throw CompileError(next.node->loc, fmt::format("carry {}={}: the output is {}, but the input is {}", c.output,
+                                                     c.input, next.type().str(), state.type().str()));
     out->updates.push_back({state, next});
   }
   return out;
@@ -57,9 +58,12 @@ void carry(Model &m, const std::vector<Carry> &carries) {
   }
   for (const Carry &c : carries)
     if (std::none_of(m.outputs.begin(), m.outputs.end(), [&](const auto &o) { return o.first == c.output; }))
-      throw CompileError(m.graph->location, fmt::format("carry {}={}: the model has no output '{}'", c.output, c.input, c.output));
+      throw CompileError(m.graph->location,
+                         fmt::format("carry {}={}: the model has no output '{}'", c.output, c.input, c.output));
   m.graph = with_states(*m.graph, carries);
-  m.bind = [bind = std::move(m.bind), carries](const Bindings &dims, Reading reading) { return carry(*bind(dims, reading), carries); };
+  m.bind = [bind = std::move(m.bind), carries](const Bindings &dims, Reading reading) {
+    return carry(*bind(dims, reading), carries);
+  };
 }
 
 } // namespace trellis

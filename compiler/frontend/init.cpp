@@ -48,14 +48,13 @@ Initialiser parse_init(std::string_view text, const Type &type, const Location &
   auto arguments = [&](size_t low, size_t high) {
     if (call.args.size() < low || call.args.size() > high)
       fail(fmt::format("takes {} argument{}, {} given",
-                       low == high ? std::to_string(low) : fmt::format("{} or {}", low, high),
-                       high == 1 ? "" : "s", call.args.size()));
+                       low == high ? std::to_string(low) : fmt::format("{} or {}", low, high), high == 1 ? "" : "s",
+                       call.args.size()));
     for (double v : call.args)
       if (!std::isfinite(v)) fail(fmt::format("{} is not finite", v));
   };
   auto random = [&](Initialiser i) {
-    if (!is_float(type.dtype))
-      fail(fmt::format("random values need a floating-point type, not {}", name(type.dtype)));
+    if (!is_float(type.dtype)) fail(fmt::format("random values need a floating-point type, not {}", name(type.dtype)));
     if (i.kind == Initialiser::Kind::normal && i.b < 0) fail("the standard deviation is negative");
     if (i.kind == Initialiser::Kind::uniform && i.a > i.b)
       fail(fmt::format("the range is empty: {} is above {}", i.a, i.b));
@@ -86,14 +85,11 @@ Initialiser parse_init(std::string_view text, const Type &type, const Location &
     } else if (!fans_of(type.shape, fans))
       fail(fmt::format("{} has no fans (rank 2: [in, out]; from rank 3: [out, in, kernel...]){}", type.str(),
                        s.needs_out ? "" : fmt::format("; give fan_in, e.g. {}(400)", s.name)));
-    if (!(fans.in > 0) && !(s.needs_out && fans.out > 0))
-      return random({Kind::constant, 0, 0}); // no elements
+    if (!(fans.in > 0) && !(s.needs_out && fans.out > 0)) return random({Kind::constant, 0, 0}); // no elements
     double spread = s.spread(fans);
-    return random(s.normal ? Initialiser{Kind::normal, 0, spread}
-                           : Initialiser{Kind::uniform, -spread, spread});
+    return random(s.normal ? Initialiser{Kind::normal, 0, spread} : Initialiser{Kind::uniform, -spread, spread});
   }
-  std::vector<std::string_view> known = {"zero", "one", "constant(c)", "normal(std)", "uniform(low, high)",
-                                         "seed"};
+  std::vector<std::string_view> known = {"zero", "one", "constant(c)", "normal(std)", "uniform(low, high)", "seed"};
   for (const Scheme &s : kSchemes) known.push_back(s.name);
   fail("unknown: give " + list_words(known));
   return {};
@@ -110,9 +106,7 @@ Tensor initial_value(std::string_view text, const Type &type, std::string_view n
       t.set(i, init.a);
       break;
     case Initialiser::Kind::normal: t.set(i, init.a + init.b * random.normal(uint64_t(i))); break;
-    case Initialiser::Kind::uniform:
-      t.set(i, init.a + (init.b - init.a) * random.uniform(uint64_t(i)));
-      break;
+    case Initialiser::Kind::uniform: t.set(i, init.a + (init.b - init.a) * random.uniform(uint64_t(i))); break;
     case Initialiser::Kind::bits: t.set_int(i, int64_t(random.bits(uint64_t(i)))); break;
     }
   return t;

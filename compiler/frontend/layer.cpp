@@ -22,8 +22,8 @@ Layer Layer::combine(std::string kind, std::vector<Layer> children, Join join, I
 Layer Layer::named(std::string name) const {
   if (name.empty() || name.find('.') != name.npos)
     throw CompileError(
-        impl_->at, fmt::format("{}: '{}' is no name for a layer: give one that is not empty and has no '.'",
-                               impl_->kind, name));
+        impl_->at,
+        fmt::format("{}: '{}' is no name for a layer: give one that is not empty and has no '.'", impl_->kind, name));
   Layer copy = *this;
   copy.name_ = std::move(name);
   return copy;
@@ -51,8 +51,7 @@ Layer sequential(const std::vector<Layer> &layers) { return Layer::combine("Chai
 Layer operator+(const Layer &a, const Layer &b) {
   return Layer::combine("Sum", {a, b}, [](Build &build, const std::vector<Layer> &l, Value x) {
     Value y = l[0](build, x), z = l[1](build, x);
-    build.require(y.type() == z.type(),
-                  fmt::format("branches give {} and {}", y.type().str(), z.type().str()));
+    build.require(y.type() == z.type(), fmt::format("branches give {} and {}", y.type().str(), z.type().str()));
     return y + z;
   });
 }
@@ -68,8 +67,8 @@ Layer concatenate(const std::vector<Layer> &layers, int64_t axis) {
 Layer residual(const Layer &inner) {
   auto join = [](Build &build, const std::vector<Layer> &l, Value x) {
     Value y = l[0](build, x);
-    build.require(y.type() == x.type(), fmt::format("the inner layer makes {} of {}: it must keep the type",
-                                                    y.type().str(), x.type().str()));
+    build.require(y.type() == x.type(),
+                  fmt::format("the inner layer makes {} of {}: it must keep the type", y.type().str(), x.type().str()));
     return x + y;
   };
   return Layer::combine("Residual", {inner}, join, Layer::Impl::Naming::absent);
@@ -111,8 +110,7 @@ std::string Build::enter(const Layer &layer) {
   if (layer.impl_->children.empty())
     for (char c : layer.impl_->kind) base += char(std::tolower(static_cast<unsigned char>(c)));
   std::string path = base;
-  for (int i = 1; !roots_.insert(path).second; ++i)
-    path = fmt::format("{}{}", base.empty() ? "model" : base, i);
+  for (int i = 1; !roots_.insert(path).second; ++i) path = fmt::format("{}{}", base.empty() ? "model" : base, i);
   return path;
 }
 
@@ -137,13 +135,11 @@ Value Build::input(std::string_view name, Type type, std::string_view role, std:
   std::string full = path_.empty() ? std::string(name) : fmt::format("{}.{}", path_, name);
   Value &v = inputs_[{current_->impl_.get(), std::string(name)}];
   if (v) {
-    require(v.type() == type,
-            fmt::format("it is shared, but its parameter '{}' is {} for one use and {} for another",
-                        graph_.name_of(v), v.type().str(), type.str()));
+    require(v.type() == type, fmt::format("it is shared, but its parameter '{}' is {} for one use and {} for another",
+                                          graph_.name_of(v), v.type().str(), type.str()));
     return v;
   }
-  if (graph_.find_input(full))
-    fail(fmt::format("'{}' is taken: two different layers have the name '{}'", full, path_));
+  if (graph_.find_input(full)) fail(fmt::format("'{}' is taken: two different layers have the name '{}'", full, path_));
   return v = graph_.input(full, std::move(type), role, init);
 }
 

@@ -123,6 +123,5 @@ std::unique_ptr<Graph> build_graph(const Layer &model, Type input, std::string_v
 } // namespace trellis::nn
 
 namespace trellis::nn {
-using trellis::Dim, trellis::DType, trellis::Graph, trellis::Shape, trellis::Tensor, trellis::Type,
-    trellis::Value;
+using trellis::Dim, trellis::DType, trellis::Graph, trellis::Shape, trellis::Tensor, trellis::Type, trellis::Value;
 }

@@ -14,8 +14,7 @@ static void require_rank(Build &b, Value x, int least, const char *form) {
 }
 static int64_t extent(Build &b, Value x, int axis) {
   Dim d = x.shape()[size_t(axis)];
-  b.require(d.is_static(),
-            fmt::format("the input is {}: the extent of axis {} must be known", x.type().str(), axis));
+  b.require(d.is_static(), fmt::format("the input is {}: the extent of axis {} must be known", x.type().str(), axis));
   return d.value();
 }
 static void require_positive(Build &b, std::string_view what, int64_t v) {
@@ -85,9 +84,8 @@ static Value build_conv(Build &b, int64_t channels, Size2 kernel, const Conv2dOp
                   .input_dilation = {},
                   .groups = o.groups});
   if (!o.bias) return y;
-  std::string init = o.bias_init.empty()
-                         ? fmt::format("fan_in_uniform({})", in / o.groups * kernel.h * kernel.w)
-                         : o.bias_init;
+  std::string init =
+      o.bias_init.empty() ? fmt::format("fan_in_uniform({})", in / o.groups * kernel.h * kernel.w) : o.bias_init;
   return y + reshape(b.param("bias", {x.dtype(), {channels}}, init), {channels, 1, 1});
 }
 Conv2d::Conv2d(int64_t channels, Size2 kernel, Conv2dOptions o, At at)
@@ -103,8 +101,7 @@ static Layer::Emit pointwise(Op op, Attrs attrs = {}) {
   };
 }
 ReLU::ReLU(At at) : Layer("ReLU", pointwise(Op::relu), at) {}
-LeakyReLU::LeakyReLU(double slope, At at)
-    : Layer("LeakyReLU", pointwise(Op::leaky_relu, {{Attr::alpha, slope}}), at) {}
+LeakyReLU::LeakyReLU(double slope, At at) : Layer("LeakyReLU", pointwise(Op::leaky_relu, {{Attr::alpha, slope}}), at) {}
 ELU::ELU(double alpha, At at) : Layer("ELU", pointwise(Op::elu, {{Attr::alpha, alpha}}), at) {}
 GELU::GELU(At at) : Layer("GELU", pointwise(Op::gelu), at) {}
 Sigmoid::Sigmoid(At at) : Layer("Sigmoid", pointwise(Op::sigmoid), at) {}
@@ -154,8 +151,7 @@ static Value build_batch_norm(Build &b, const BatchNormOptions &o, Value x) {
   require_float(b, x);
   require_rank(b, x, 2, "[N, C, ...]");
   b.require(o.epsilon > 0, fmt::format("epsilon is {}, but must be above 0", o.epsilon));
-  b.require(o.momentum >= 0 && o.momentum <= 1,
-            fmt::format("the momentum is {}, but must lie in [0, 1]", o.momentum));
+  b.require(o.momentum >= 0 && o.momentum <= 1, fmt::format("the momentum is {}, but must lie in [0, 1]", o.momentum));
   Type channels{x.dtype(), {extent(b, x, 1)}};
   Value weight = b.param("weight", channels, "one"), bias = b.param("bias", channels, "zero");
   Value mean = b.state("running_mean", channels, "zero"), var = b.state("running_var", channels, "one");
@@ -197,8 +193,6 @@ static Value build_embedding(Build &b, int64_t entries, int64_t features, const 
   return gather(b.param("weight", {b.dtype(), {entries, features}}, init), x);
 }
 Embedding::Embedding(int64_t entries, int64_t features, std::string init, At at)
-    : Layer(
-          "Embedding", [=](Build &b, Value x) { return build_embedding(b, entries, features, init, x); },
-          at) {}
+    : Layer("Embedding", [=](Build &b, Value x) { return build_embedding(b, entries, features, init, x); }, at) {}
 
 } // namespace trellis::nn

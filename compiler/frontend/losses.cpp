@@ -6,9 +6,8 @@ namespace trellis {
 
 static void require_like(std::string_view loss, Value y, Value target) {
   if (y.type() == target.type() && is_float(y.dtype())) return;
-  throw CompileError(y.graph().location,
-                     fmt::format("{}: output {} and target {} must be of one floating-point type", loss,
-                                 y.type().str(), target.type().str()));
+  throw CompileError(y.graph().location, fmt::format("{}: output {} and target {} must be of one floating-point type",
+                                                     loss, y.type().str(), target.type().str()));
 }
 
 Value cross_entropy_loss(Value logits, Value labels) { return cross_entropy(logits, labels); }
@@ -42,8 +41,7 @@ const std::vector<std::string_view> &loss_names() {
 Type target_type(std::string_view loss, const Type &y) {
   if (loss == "cross_entropy") {
     if (y.rank() < 2)
-      throw CompileError(
-          fmt::format("loss 'cross_entropy': the output is {}, but must be [N, ..., classes]", y.str()));
+      throw CompileError(fmt::format("loss 'cross_entropy': the output is {}, but must be [N, ..., classes]", y.str()));
     return {DType::i64, Shape(y.shape.begin(), y.shape.end() - 1)};
   }
   for (std::string_view known : loss_names())

@@ -34,7 +34,8 @@ bool is_onnx(std::string_view path) { return path.ends_with(".onnx"); }
 
 Model load_model(const std::string &path, const LoadOptions &options) {
   if (!is_onnx(path)) return load_text(path);
-  onnx::Imported imported = onnx::import_model(onnx::read_file(path), {options.given, options.dims, options.reading == Reading::trainable});
+  onnx::Imported imported =
+      onnx::import_model(onnx::read_file(path), {options.given, options.dims, options.reading == Reading::trainable});
   verify(*imported.graph);
   return {.path = path,
           .graph = std::move(imported.graph),

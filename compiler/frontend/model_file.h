@@ -22,7 +22,7 @@ using Binder = std::function<std::unique_ptr<Graph>(const Bindings &dims, Readin
 /// A model and where its large constants came from.
 struct Model {
   std::string path = {};
-  std::unique_ptr<Graph> graph = {}; ///< where `bind` is not null: the inputs alone
+  std::unique_ptr<Graph> graph = {};         ///< where `bind` is not null: the inputs alone
   std::vector<NamedTensor> weights = {};     ///< that the file itself holds
   std::map<const void *, DataRef> data = {}; ///< by storage
   /// Of an open model, which is read anew for every binding of its dims; null: `graph` is whole, and bind_dims binds it.

@@ -101,8 +101,7 @@ private:
   }
   /// A running value of the parameter: state s, next = make(s).
   template <class F> Value running(std::string_view what, Value like, F make) {
-    Value s =
-        g_.input(fmt::format("{}.{}.{}", prefix_, what, g_.name_of(param_)), like.type(), "state", "zero");
+    Value s = g_.input(fmt::format("{}.{}.{}", prefix_, what, g_.name_of(param_)), like.type(), "state", "zero");
     Value next = make(s);
     update(s, next);
     return next;

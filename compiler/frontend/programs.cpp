@@ -65,8 +65,7 @@ void Programs::set_state(std::vector<NamedTensor> values) {
 void Programs::merge_state(std::vector<NamedTensor> values) {
   std::vector<NamedTensor> all = state();
   for (NamedTensor &t : values) {
-    auto it =
-        std::find_if(all.begin(), all.end(), [&](const NamedTensor &old) { return old.name == t.name; });
+    auto it = std::find_if(all.begin(), all.end(), [&](const NamedTensor &old) { return old.name == t.name; });
     if (it == all.end())
       all.push_back(std::move(t));
     else

@@ -26,9 +26,7 @@ std::string list_words(const std::vector<std::string_view> &words) {
 }
 
 CallSpec parse_call(std::string_view text, std::string_view what, const Location &where) {
-  auto fail = [&](const std::string &why) {
-    throw CompileError(where, fmt::format("{} '{}': {}", what, text, why));
-  };
+  auto fail = [&](const std::string &why) { throw CompileError(where, fmt::format("{} '{}': {}", what, text, why)); };
   CallSpec call;
   std::string_view body = trim(text);
   size_t open = body.find('(');

@@ -28,8 +28,8 @@ std::vector<NamedTensor> initial_state(const Graph &g, uint64_t seed, std::span<
     std::string name(name_of_input(v));
     if (find(have, name)) continue;
     try {
-      out.push_back({name, initial_value(v.node->attrs.get_or<std::string>(Attr::init, ""), v.type(), name,
-                                         seed, v.node->loc)});
+      out.push_back(
+          {name, initial_value(v.node->attrs.get_or<std::string>(Attr::init, ""), v.type(), name, seed, v.node->loc)});
     } catch (const CompileError &e) {
       for (Diagnostic d : e.diagnostics())
         d.text = fmt::format("'{}': {}", name, d.text), errors.push_back(std::move(d));
@@ -39,8 +39,8 @@ std::vector<NamedTensor> initial_state(const Graph &g, uint64_t seed, std::span<
   return out;
 }
 
-std::vector<NamedTensor> match_state(const Graph &g, std::span<const NamedTensor> from,
-                                     const std::string &source, bool only_parameters) {
+std::vector<NamedTensor> match_state(const Graph &g, std::span<const NamedTensor> from, const std::string &source,
+                                     bool only_parameters) {
   std::vector<NamedTensor> out;
   Location at{std::make_shared<const std::string>(source), 0, 0, ""};
   auto fail = [&](const std::string &why) {
@@ -51,8 +51,7 @@ std::vector<NamedTensor> match_state(const Graph &g, std::span<const NamedTensor
     std::string name(name_of_input(v));
     const Tensor *t = find(from, name);
     if (!t) fail(fmt::format("'{}' ({}) is missing", name, v.type().str()));
-    if (t->type() != v.type())
-      fail(fmt::format("'{}' is {}, but must be {}", name, t->type().str(), v.type().str()));
+    if (t->type() != v.type()) fail(fmt::format("'{}' is {}, but must be {}", name, t->type().str(), v.type().str()));
     out.push_back({name, *t});
   }
   for (const NamedTensor &t : from) {
@@ -65,11 +64,11 @@ std::vector<NamedTensor> match_state(const Graph &g, std::span<const NamedTensor
 
 std::vector<NamedTensor> weights_for(const Graph &g, const SafeTensors &file, const std::string &path) {
   std::string optimiser;
-  if (const std::string *text = file.find_metadata("optimizer"))
-    optimiser = text->substr(0, text->find(':')) + ".";
+  if (const std::string *text = file.find_metadata("optimizer")) optimiser = text->substr(0, text->find(':')) + ".";
   std::vector<NamedTensor> own;
   for (const NamedTensor &t : file.tensors)
-    if (g.find_input(t.name) || (t.name != kDropoutSeed && (optimiser.empty() || !t.name.starts_with(optimiser)))) own.push_back(t);
+    if (g.find_input(t.name) || (t.name != kDropoutSeed && (optimiser.empty() || !t.name.starts_with(optimiser))))
+      own.push_back(t);
   return match_state(g, own, path);
 }
 

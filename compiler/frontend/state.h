@@ -22,8 +22,8 @@ std::vector<NamedTensor> initial_state(const Graph &g, uint64_t seed, std::span<
 /// The values that `from` holds for the parameters and state of `g`, in the order of the inputs. Throws a
 /// CompileError that names `source` where one is missing, has another type, or belongs to none of them: a
 /// checkpoint of another model. `only_parameters`: state is neither asked for nor refused.
-std::vector<NamedTensor> match_state(const Graph &g, std::span<const NamedTensor> from,
-                                     const std::string &source, bool only_parameters = false);
+std::vector<NamedTensor> match_state(const Graph &g, std::span<const NamedTensor> from, const std::string &source,
+                                     bool only_parameters = false);
 
 /// The values that a file holds for the parameters and state of `g`. The state of the optimiser that wrote a
 /// checkpoint, and the seed of a dropout that `g` has not, may be there and are left aside.

@@ -13,8 +13,7 @@ static double seconds() {
 
 Trainer::Trainer(TrainerOptions options, StepFactory train_step, StepFactory test_step)
     : options_(options), make_train_(std::move(train_step)), make_test_(std::move(test_step)) {
-  if (options_.batch < 1)
-    throw CompileError(fmt::format("the batch size is {}: give 1 or more", options_.batch));
+  if (options_.batch < 1) throw CompileError(fmt::format("the batch size is {}: give 1 or more", options_.batch));
   if (options_.epochs < 0)
     throw CompileError(fmt::format("the number of epochs is {}: give 0 or more", options_.epochs));
 }
@@ -59,11 +58,10 @@ const Step &Trainer::step_for(std::map<int64_t, Step> &steps, const StepFactory 
 static void require_samples(const Dataset &d, const char *what) {
   if (d.size() < 1) throw CompileError(d.where, fmt::format("the {} set has no samples", what));
   if (d.targets.dims().empty() || d.targets.dims()[0] != d.size())
-    throw CompileError(
-        d.where, fmt::format("the {} set has {} samples, but another number of targets", what, d.size()));
+    throw CompileError(d.where,
+                       fmt::format("the {} set has {} samples, but another number of targets", what, d.size()));
   if (d.size() > int64_t(UINT32_MAX))
-    throw CompileError(
-        d.where, fmt::format("the {} set has {} samples: at most 2^32 - 1 are handled", what, d.size()));
+    throw CompileError(d.where, fmt::format("the {} set has {} samples: at most 2^32 - 1 are handled", what, d.size()));
 }
 
 void Trainer::run(const Dataset &train, const Dataset *test) {
@@ -71,9 +69,10 @@ void Trainer::run(const Dataset &train, const Dataset *test) {
   int64_t n = train.size(), full = n / options_.batch, rest = n % options_.batch;
   int64_t steps = full + (rest && !options_.drop_last);
   if (steps == 0)
-    throw CompileError(train.where, fmt::format(
-        "the training set has {} samples, fewer than a batch of {}, and the last batch is left out", n,
-        options_.batch));
+    throw CompileError(
+        train.where,
+        fmt::format("the training set has {} samples, fewer than a batch of {}, and the last batch is left out", n,
+                    options_.batch));
   Batches batches{train, {}, {}};
   TrainProgress p{.steps = steps, .epoch_score = {}};
   for (int epoch = options_.first_epoch; epoch < options_.epochs; ++epoch) {
@@ -92,8 +91,8 @@ void Trainer::run(const Dataset &train, const Dataset *test) {
       add(p.epoch_score, r, count, batches.targets.size());
       p.step = i + 1, p.loss = r.loss, ++p.total_steps;
       if (!std::isfinite(r.loss))
-        throw CompileError(fmt::format("the loss is {} at step {} of epoch {}: try a smaller learning rate",
-                                       r.loss, i + 1, epoch + 1));
+        throw CompileError(fmt::format("the loss is {} at step {} of epoch {}: try a smaller learning rate", r.loss,
+                                       i + 1, epoch + 1));
       if (on_step && !on_step(p)) return;
     }
     EpochReport report{epoch, p.epoch_score, {}, 0};
@@ -121,8 +120,8 @@ Score Trainer::evaluate(const Dataset &data) {
 
 Tensor shape_samples(const Tensor &data, const Type &input, std::string_view input_name) {
   auto fail = [&](const char *why) {
-    throw CompileError(fmt::format("the data is {}, the model's input '{}' {}: {}", data.type().str(),
-                                   input_name, input.str(), why));
+    throw CompileError(
+        fmt::format("the data is {}, the model's input '{}' {}: {}", data.type().str(), input_name, input.str(), why));
   };
   if (input.rank() < 1 || data.rank() < 1) fail("both need a first axis of samples");
   std::vector<int64_t> dims{data.dims()[0]};

@@ -28,8 +28,7 @@ const Node *loss_op_behind(Value loss) {
   for (const Node *n = loss.node; n; n = n->operands.empty() ? nullptr : n->operands[0].node)
     if (n->op == Op::cross_entropy || n->op == Op::mse || n->op == Op::bce_with_logits)
       return n;
-    else if (n->op != Op::reduce && n->op != Op::mul && n->op != Op::div && n->op != Op::cast &&
-             n->op != Op::reshape)
+    else if (n->op != Op::reduce && n->op != Op::mul && n->op != Op::div && n->op != Op::cast && n->op != Op::reshape)
       return nullptr;
   return nullptr;
 }
@@ -40,10 +39,9 @@ Loss own_loss(const Graph &g) {
   for (const NamedValue &o : g.outputs)
     if (is_float(o.value.dtype()) && o.value.rank() == 0) {
       if (out.loss)
-        throw CompileError(
-            g.location,
-            fmt::format("'{}' has several scalar outputs: {}: a training graph needs one, the loss", g.name,
-                        output_list(g)));
+        throw CompileError(g.location,
+                           fmt::format("'{}' has several scalar outputs: {}: a training graph needs one, the loss",
+                                       g.name, output_list(g)));
       out.loss = o.value;
     }
   if (!out.loss) return out;
@@ -63,16 +61,16 @@ Loss find_loss(Graph &g, const LossOptions &options) {
     if (!out.loss)
       throw CompileError(
           g.location,
-          fmt::format("'{}' has no scalar output to train on (outputs: {}): name a loss, e.g. cross_entropy",
-                      g.name, output_list(g)));
+          fmt::format("'{}' has no scalar output to train on (outputs: {}): name a loss, e.g. cross_entropy", g.name,
+                      output_list(g)));
     return out;
   }
   Value y;
   for (const NamedValue &o : g.outputs)
     if (!y && (options.output.empty() || o.name == options.output)) y = o.value;
   if (!y)
-    throw CompileError(g.location, fmt::format("'{}' has no output '{}': its outputs are {}", g.name,
-                                               options.output, output_list(g)));
+    throw CompileError(
+        g.location, fmt::format("'{}' has no output '{}': its outputs are {}", g.name, options.output, output_list(g)));
   LocationScope at(g, y.node->loc);
   Type type = target_type(options.loss, y.type());
   bool classes = options.loss == "cross_entropy";
@@ -80,8 +78,7 @@ Loss find_loss(Graph &g, const LossOptions &options) {
   if (g.find_input(name))
     throw CompileError(
         g.find_input(name).node->loc,
-        fmt::format("the name '{}' is needed for the loss's input, but the model has an input of that name",
-                    name));
+        fmt::format("the name '{}' is needed for the loss's input, but the model has an input of that name", name));
   Value target = g.input(name, type);
   return {loss_of(options.loss, y, target), y, target, classes};
 }
@@ -92,8 +89,7 @@ void require_bound(const Graph &g) {
       if (!is_static(t.shape))
         throw CompileError(
             n->loc, fmt::format("'{}' has the type {}: bind every dim first, e.g. --dim N=64",
-                                n->op == Op::input ? n->attrs.word(Attr::name) : std::string(n->info().name),
-                                t.str()));
+                                n->op == Op::input ? n->attrs.word(Attr::name) : std::string(n->info().name), t.str()));
 }
 
 // Integer targets of a classification count right answers.
@@ -108,8 +104,7 @@ std::unique_ptr<Graph> make_training_graph(const Graph &model, const TrainingOpt
   GraphPtr g = training_form(model);
   Loss l = find_loss(*g, options);
   Values params = inputs_of_role(*g, "param");
-  if (params.empty())
-    throw CompileError(g->location, fmt::format("'{}' has no parameters to train", g->name));
+  if (params.empty()) throw CompileError(g->location, fmt::format("'{}' has no parameters to train", g->name));
   Values grads = gradients(l.loss, params);
   for (size_t i = 0; i < params.size(); ++i)
     if (!grads[i]) check_differentiable(l.loss, params[i]);

@@ -7,16 +7,13 @@ namespace trellis {
 DataInputs data_inputs(const Graph &g) {
   Values data = inputs_of_role(g, "data");
   std::string names;
-  for (Value v : data)
-    names += fmt::format("{}'{}' ({})", names.empty() ? "" : ", ", name_of_input(v), v.type().str());
+  for (Value v : data) names += fmt::format("{}'{}' ({})", names.empty() ? "" : ", ", name_of_input(v), v.type().str());
   auto is_target = [](Value v) { return name_of_input(v) == "label" || name_of_input(v) == "target"; };
   if (data.size() == 1) return {data[0], {}};
   if (data.size() == 2)
-    return is_target(data[0]) && !is_target(data[1]) ? DataInputs{data[1], data[0]}
-                                                     : DataInputs{data[0], data[1]};
-  throw CompileError(g.location,
-                     fmt::format("@{} has the inputs {}: expected one of samples and one of targets", g.name,
-                                 names.empty() ? "none" : names));
+    return is_target(data[0]) && !is_target(data[1]) ? DataInputs{data[1], data[0]} : DataInputs{data[0], data[1]};
+  throw CompileError(g.location, fmt::format("@{} has the inputs {}: expected one of samples and one of targets",
+                                             g.name, names.empty() ? "none" : names));
 }
 
 TrainingPrograms::TrainingPrograms(const Model &model, Options options)
@@ -24,8 +21,7 @@ TrainingPrograms::TrainingPrograms(const Model &model, Options options)
   Value x = data_inputs(*model.graph).sample;
   sample_ = name_of_input(x);
   if (x.rank() == 0)
-    throw CompileError(x.node->loc,
-                       fmt::format("input '{}' is a scalar: samples need a first axis", name_of_input(x)));
+    throw CompileError(x.node->loc, fmt::format("input '{}' is a scalar: samples need a first axis", name_of_input(x)));
   Dim batch = x.shape()[0];
   if (batch.is_static()) {
     fixed_ = batch.value();
@@ -33,8 +29,8 @@ TrainingPrograms::TrainingPrograms(const Model &model, Options options)
   }
   symbol_ = batch.str();
   if (batch.is_unknown())
-    throw CompileError(x.node->loc, fmt::format("input '{}' is {}: give its first dim a name",
-                                                name_of_input(x), x.type().str()));
+    throw CompileError(x.node->loc,
+                       fmt::format("input '{}' is {}: give its first dim a name", name_of_input(x), x.type().str()));
   if (auto it = dims_.find(symbol_); it != dims_.end()) fixed_ = it->second;
 }
 

@@ -42,8 +42,7 @@ void write_data_object(const Target &t, std::span<const DataSymbol> symbols,
 
   std::vector<Elf64_Shdr> headers(1, Elf64_Shdr{});
   uint64_t at = round_up(sizeof(Elf64_Ehdr));
-  auto section = [&](const char *name, uint32_t type, uint64_t flags, uint64_t bytes,
-                     uint64_t align) -> Elf64_Shdr & {
+  auto section = [&](const char *name, uint32_t type, uint64_t flags, uint64_t bytes, uint64_t align) -> Elf64_Shdr & {
     Elf64_Shdr h{};
     h.sh_name = sections.add(name);
     h.sh_type = type, h.sh_flags = flags, h.sh_offset = at, h.sh_size = bytes, h.sh_addralign = align;
@@ -62,20 +61,18 @@ void write_data_object(const Target &t, std::span<const DataSymbol> symbols,
   section(".note.GNU-stack", SHT_PROGBITS, 0, 0, 1);
   uint32_t own_name = sections.add(".shstrtab");
   Elf64_Shdr last{};
-  last.sh_name = own_name, last.sh_type = SHT_STRTAB, last.sh_offset = at,
-  last.sh_size = sections.bytes.size(), last.sh_addralign = 1;
+  last.sh_name = own_name, last.sh_type = SHT_STRTAB, last.sh_offset = at, last.sh_size = sections.bytes.size(),
+  last.sh_addralign = 1;
   headers.push_back(last);
   at += last.sh_size;
   uint64_t pad = round_up(at) - at;
 
   Elf64_Ehdr file{};
   std::copy_n(ElfMagic, 4, file.e_ident);
-  file.e_ident[EI_CLASS] = ELFCLASS64, file.e_ident[EI_DATA] = ELFDATA2LSB,
-  file.e_ident[EI_VERSION] = EV_CURRENT;
+  file.e_ident[EI_CLASS] = ELFCLASS64, file.e_ident[EI_DATA] = ELFDATA2LSB, file.e_ident[EI_VERSION] = EV_CURRENT;
   file.e_type = ET_REL, file.e_machine = x86 ? EM_X86_64 : EM_AARCH64, file.e_version = EV_CURRENT;
   file.e_ehsize = sizeof file, file.e_shentsize = sizeof(Elf64_Shdr);
-  file.e_shoff = at + pad, file.e_shnum = uint16_t(headers.size()),
-  file.e_shstrndx = uint16_t(headers.size() - 1);
+  file.e_shoff = at + pad, file.e_shnum = uint16_t(headers.size()), file.e_shstrndx = uint16_t(headers.size() - 1);
 
   static constexpr char kZeros[kAlign] = {};
   write(&file, sizeof file);

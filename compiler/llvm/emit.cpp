@@ -18,8 +18,8 @@ public:
     int slots = kernel.slots();
     std::vector<llvm::Type *> types(size_t(slots), ptr);
     types.push_back(i64), types.push_back(i64);
-    auto *body = llvm::Function::Create(FunctionType::get(b.getVoidTy(), types, false),
-                                        GlobalValue::InternalLinkage, symbol + ".body", module);
+    auto *body = llvm::Function::Create(FunctionType::get(b.getVoidTy(), types, false), GlobalValue::InternalLinkage,
+                                        symbol + ".body", module);
     auto *entry = llvm::Function::Create(FunctionType::get(b.getVoidTy(), {ptr, i64, i64}, false),
                                          GlobalValue::ExternalLinkage, symbol, module);
     entry->setVisibility(GlobalValue::HiddenVisibility);
@@ -138,9 +138,8 @@ private:
       if (s.unroll_chunks || chunks <= 1)
         for (int64_t c = 0; c < chunks; ++c) bind(s, b.getInt64(uint64_t(c * w)), int(w));
       else
-        loop(b.getInt64(0), b.getInt64(uint64_t(chunks)), false, [&](llvm::Value *i) {
-          bind(s, b.CreateMul(i, b.getInt64(uint64_t(w)), "", true, true), int(w));
-        });
+        loop(b.getInt64(0), b.getInt64(uint64_t(chunks)), false,
+             [&](llvm::Value *i) { bind(s, b.CreateMul(i, b.getInt64(uint64_t(w)), "", true, true), int(w)); });
       if (n % w) bind(s, b.getInt64(uint64_t(chunks * w)), int(n % w));
       return;
     }

@@ -13,8 +13,7 @@ void ExprEmitter::declare_local(int i) {
     bases.push_back(nullptr);
     return;
   }
-  auto *type =
-      ArrayType::get(storage_type(module.getContext(), buf.dtype), uint64_t(std::max<int64_t>(buf.size, 1)));
+  auto *type = ArrayType::get(storage_type(module.getContext(), buf.dtype), uint64_t(std::max<int64_t>(buf.size, 1)));
   AllocaInst *a = b.CreateAlloca(type);
   a->setAlignment(Align(64));
   bases.push_back(a);
@@ -103,8 +102,7 @@ ExprEmitter::Address ExprEmitter::address(int buffer, const Index &index, const 
   }
   a.scattered = true;
   for (int l = 0; l < vector_lanes; ++l)
-    a.lanes.push_back(
-        pointer(buffer, index, d.vector ? b.CreateExtractElement(d.value, uint64_t(l)) : d.value, l));
+    a.lanes.push_back(pointer(buffer, index, d.vector ? b.CreateExtractElement(d.value, uint64_t(l)) : d.value, l));
   return a;
 }
 
@@ -176,10 +174,8 @@ ExprEmitter::Lanes ExprEmitter::load(const Expr *e) {
   if (!a.scattered && step >= 2 && step <= 4 && vector_lanes >= 4 && !lane_mask_ &&
       (!scalar_mask_ || buf.size >= (vector_lanes - 1) * step + 1)) {
     llvm::Value *p = a.pointer;
-    if (scalar_mask_ &&
-        a.stride < 0) { // where it does not hold, a place from which the same steps stay inside
-      llvm::Value *last =
-          b.CreateGEP(t, bases[size_t(e->buffer)], b.getInt64(uint64_t((vector_lanes - 1) * step)));
+    if (scalar_mask_ && a.stride < 0) { // where it does not hold, a place from which the same steps stay inside
+      llvm::Value *last = b.CreateGEP(t, bases[size_t(e->buffer)], b.getInt64(uint64_t((vector_lanes - 1) * step)));
       p = b.CreateSelect(scalar_mask_, p, last);
     } else
       p = safe(p, scalar_mask_);
@@ -345,8 +341,7 @@ llvm::Value *ExprEmitter::lane_indices(const Index &e) {
   if (std::optional<int64_t> c = e.coefficient(vector_var)) {
     std::vector<Constant *> steps;
     for (int l = 0; l < vector_lanes; ++l) steps.push_back(b.getInt64(uint64_t(l * *c)));
-    return b.CreateAdd(b.CreateVectorSplat(unsigned(vector_lanes), scalar_index(e, 0)),
-                       ConstantVector::get(steps));
+    return b.CreateAdd(b.CreateVectorSplat(unsigned(vector_lanes), scalar_index(e, 0)), ConstantVector::get(steps));
   }
   llvm::Value *v = PoisonValue::get(FixedVectorType::get(b.getInt64Ty(), unsigned(vector_lanes)));
   for (int l = 0; l < vector_lanes; ++l) v = b.CreateInsertElement(v, scalar_index(e, l), uint64_t(l));
@@ -381,9 +376,7 @@ ExprEmitter::Lanes ExprEmitter::combine_lanes(const Expr *e) {
     AllocaInst *a = reg(e->buffer, at / buf.lanes + i);
     all.push_back(b.CreateLoad(a->getAllocatedType(), a));
   }
-  auto combine = [&](llvm::Value *x, llvm::Value *y) {
-    return lower_op(b, target, e->op, e->dtype, e->dtype, {x, y});
-  };
+  auto combine = [&](llvm::Value *x, llvm::Value *y) { return lower_op(b, target, e->op, e->dtype, e->dtype, {x, y}); };
   while (all.size() > 1) {
     std::vector<llvm::Value *> half;
     for (size_t i = 0; i + 1 < all.size(); i += 2) half.push_back(combine(all[i], all[i + 1]));

@@ -11,8 +11,7 @@ namespace trellis {
 
 class ExprEmitter {
 public:
-  ExprEmitter(llvm::Module &m, const Kernel &k, const Target &t)
-      : module(m), kernel(k), target(t), b(m.getContext()) {}
+  ExprEmitter(llvm::Module &m, const Kernel &k, const Target &t) : module(m), kernel(k), target(t), b(m.getContext()) {}
 
 protected:
   /// A value at the current point: uniform, or with `vector_lanes` lanes.

@@ -20,8 +20,7 @@ public:
         tensor_(StructType::get(ptr_, i32_, i32_, ptr_)) {
     TRELLIS_CHECK(m.getDataLayout().getTypeAllocSize(tensor_) == sizeof(trellis_tensor),
                   "trellis_tensor has another size than in C");
-    table_ = new GlobalVariable(m_, b_.getInt8Ty(), true, GlobalValue::ExternalLinkage, nullptr,
-                                program_symbol(p_));
+    table_ = new GlobalVariable(m_, b_.getInt8Ty(), true, GlobalValue::ExternalLinkage, nullptr, program_symbol(p_));
   }
 
   void run(std::span<const int> initial) {
@@ -52,8 +51,7 @@ private:
   llvm::Value *call(const char *name, llvm::Type *result, std::vector<llvm::Value *> args) {
     std::vector<llvm::Type *> types;
     for (llvm::Value *a : args) types.push_back(a->getType());
-    return b_.CreateCall(m_.getOrInsertFunction(prefix_ + name, FunctionType::get(result, types, false)),
-                         args);
+    return b_.CreateCall(m_.getOrInsertFunction(prefix_ + name, FunctionType::get(result, types, false)), args);
   }
   Constant *null() { return ConstantPointerNull::get(ptr_); }
   GlobalVariable *constant(Constant *value) {
@@ -61,15 +59,13 @@ private:
     g->setUnnamedAddr(GlobalValue::UnnamedAddr::Global);
     return g;
   }
-  Constant *string(const std::string &s) {
-    return constant(ConstantDataArray::getString(m_.getContext(), s));
-  }
+  Constant *string(const std::string &s) { return constant(ConstantDataArray::getString(m_.getContext(), s)); }
   Constant *tensor(const ProgramTensor &t, Constant *data) {
     std::vector<int64_t> dims = dims_of(t.type.shape);
     std::vector<uint64_t> sizes(dims.begin(), dims.end());
     Constant *d = sizes.empty() ? null() : constant(ConstantDataArray::get(m_.getContext(), sizes));
-    return ConstantStruct::get(
-        tensor_, {data, b_.getInt32(uint32_t(t.type.dtype)), b_.getInt32(uint32_t(t.type.rank())), d});
+    return ConstantStruct::get(tensor_,
+                               {data, b_.getInt32(uint32_t(t.type.dtype)), b_.getInt32(uint32_t(t.type.rank())), d});
   }
 
   void create(std::span<const int> initial) {
@@ -84,8 +80,8 @@ private:
     llvm::Value *context = b_.CreateLoad(ptr_, made);
     for (int i : initial) {
       const ProgramTensor &t = p_.states[size_t(i)];
-      auto *data = new GlobalVariable(m_, ArrayType::get(b_.getInt8Ty(), 0), true,
-                                      GlobalValue::ExternalLinkage, nullptr, initial_symbol(p_, i));
+      auto *data = new GlobalVariable(m_, ArrayType::get(b_.getInt8Ty(), 0), true, GlobalValue::ExternalLinkage,
+                                      nullptr, initial_symbol(p_, i));
       data->setVisibility(GlobalValue::HiddenVisibility);
       go_on_if_ok(call("trellis_state_set", i32_, {context, string(t.name), constant(tensor(t, data))}));
     }
@@ -112,8 +108,8 @@ private:
       return array;
     };
     llvm::Value *in = tensors(p_.inputs), *out = tensors(p_.outputs);
-    b_.CreateRet(call("trellis_run", i32_,
-                      {arg(0), in, b_.getInt32(uint32_t(inputs)), out, b_.getInt32(uint32_t(outputs))}));
+    b_.CreateRet(
+        call("trellis_run", i32_, {arg(0), in, b_.getInt32(uint32_t(inputs)), out, b_.getInt32(uint32_t(outputs))}));
   }
 
   void error() {
@@ -121,10 +117,9 @@ private:
     BasicBlock *none = block("none"), *some = block("some");
     b_.CreateCondBr(b_.CreateIsNull(arg(0)), none, some);
     b_.SetInsertPoint(none);
-    b_.CreateRet(
-        string(fmt::format("{} could not be created: threads should be 1 to {}, and there must be memory for "
-                           "it ({} bytes of arena)",
-                           p_.name, TRELLIS_MAX_THREADS, p_.arena_bytes)));
+    b_.CreateRet(string(fmt::format("{} could not be created: threads should be 1 to {}, and there must be memory for "
+                                    "it ({} bytes of arena)",
+                                    p_.name, TRELLIS_MAX_THREADS, p_.arena_bytes)));
     b_.SetInsertPoint(some);
     b_.CreateRet(call("trellis_last_error", ptr_, {arg(0)}));
   }

@@ -11,7 +11,6 @@ namespace trellis {
 /// NAME_set_state and NAME_get_state where there is state. They call the runtime's C interface, whose
 /// functions' names begin with `runtime_prefix`. Creation sets the states numbered in `initial` from the
 /// dense bytes at initial_symbol().
-void emit_interface(llvm::Module &m, const Program &p, std::span<const int> initial,
-                    const std::string &runtime_prefix);
+void emit_interface(llvm::Module &m, const Program &p, std::span<const int> initial, const std::string &runtime_prefix);
 
 } // namespace trellis

@@ -44,8 +44,7 @@ std::string MemoryFile::path() const { return fmt::format("/proc/self/fd/{}", fd
 class OutputPipe {
 public:
   explicit OutputPipe(const LinkOutput &to) {
-    if (::pipe2(fds_, O_CLOEXEC) < 0)
-      throw CompileError(fmt::format("cannot make a pipe: {}", std::strerror(errno)));
+    if (::pipe2(fds_, O_CLOEXEC) < 0) throw CompileError(fmt::format("cannot make a pipe: {}", std::strerror(errno)));
     reader_ = std::thread([this, &to] { drain(to); });
   }
   ~OutputPipe() { close(); }
@@ -99,8 +98,8 @@ void link_object(const LinkOutput &output, std::span<const std::string> inputs) 
   link(output, args);
 }
 
-void link_shared_library(const LinkOutput &output, std::span<const std::string> inputs,
-                         const std::string &soname, const std::string &prefix) {
+void link_shared_library(const LinkOutput &output, std::span<const std::string> inputs, const std::string &soname,
+                         const std::string &prefix) {
   MemoryFile script("exports", fmt::format("{{ global: {}*; local: *; }};", prefix));
   std::vector<std::string> args{"-shared",
                                 "-Bsymbolic",

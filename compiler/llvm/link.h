@@ -13,9 +13,7 @@ namespace trellis {
 class MemoryFile {
 public:
   explicit MemoryFile(const char *name);
-  MemoryFile(const char *name, std::string_view bytes) : MemoryFile(name) {
-    write(bytes.data(), bytes.size());
-  }
+  MemoryFile(const char *name, std::string_view bytes) : MemoryFile(name) { write(bytes.data(), bytes.size()); }
   ~MemoryFile();
   MemoryFile(MemoryFile &&other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
   void write(const void *from, size_t bytes);
@@ -36,8 +34,8 @@ void link_object(const LinkOutput &output, std::span<const std::string> inputs);
 
 /// A shared library that exports the symbols that begin with `prefix`. Shared libraries among the inputs are
 /// needed by it where it uses them; nothing may be left undefined.
-void link_shared_library(const LinkOutput &output, std::span<const std::string> inputs,
-                         const std::string &soname, const std::string &prefix);
+void link_shared_library(const LinkOutput &output, std::span<const std::string> inputs, const std::string &soname,
+                         const std::string &prefix);
 
 /// The object with `prefix` before the name of every symbol that it defines for others, so that several
 /// copies of it can be linked into one program.

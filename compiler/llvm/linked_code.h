@@ -12,8 +12,7 @@ namespace trellis {
 /// of runtime/symbols.def, nothing else.
 class LinkedCode {
 public:
-  LinkedCode(std::span<const std::string> objects,
-             std::span<const std::pair<std::string, const void *>> absolute = {});
+  LinkedCode(std::span<const std::string> objects, std::span<const std::pair<std::string, const void *>> absolute = {});
   ~LinkedCode();
   LinkedCode(LinkedCode &&) noexcept;
   /// Address of a symbol; absent is an internal error.

@@ -33,22 +33,18 @@ struct Lower {
     return scalar;
   }
   llvm::Value *integer(int64_t v) const { return ConstantInt::get(type(), uint64_t(v), true); }
-  llvm::Value *call(Intrinsic::ID id, ArrayRef<llvm::Value *> args) {
-    return b.CreateIntrinsic(type(), id, args);
-  }
+  llvm::Value *call(Intrinsic::ID id, ArrayRef<llvm::Value *> args) { return b.CreateIntrinsic(type(), id, args); }
   bool flt() const { return is_float(from); }
   bool uns() const { return is_unsigned_int(from) || from == DType::boolean; }
 
   // max(x, c) for a constant c that is neither NaN nor a zero of the losing sign needs one comparison.
   llvm::Value *extreme(bool greatest) {
     if (!flt())
-      return call(greatest ? (uns() ? Intrinsic::umax : Intrinsic::smax)
-                           : (uns() ? Intrinsic::umin : Intrinsic::smin),
+      return call(greatest ? (uns() ? Intrinsic::umax : Intrinsic::smax) : (uns() ? Intrinsic::umin : Intrinsic::smin),
                   {x[0], x[1]});
     for (int i = 0; i < 2; ++i) {
       auto *c = dyn_cast<Constant>(x[size_t(i)]);
-      auto *f =
-          c ? dyn_cast_or_null<ConstantFP>(c->getType()->isVectorTy() ? c->getSplatValue() : c) : nullptr;
+      auto *f = c ? dyn_cast_or_null<ConstantFP>(c->getType()->isVectorTy() ? c->getSplatValue() : c) : nullptr;
       if (!f || f->isNaN() || (f->isZero() && f->isNegative() == greatest)) continue;
       llvm::Value *v = x[size_t(1 - i)];
       return b.CreateSelect(greatest ? b.CreateFCmpOLE(v, c) : b.CreateFCmpOGE(v, c), c, v);
@@ -85,13 +81,11 @@ struct Lower {
     llvm::Type *i32 = like(b.getInt32Ty()), *f32 = like(b.getFloatTy());
     llvm::Value *h = b.CreateZExt(v, i32), *magnitude = b.CreateAnd(h, 0x7FFF),
                 *sign = b.CreateShl(b.CreateXor(h, magnitude), 16);
-    llvm::Value *scaled =
-        b.CreateFMul(b.CreateBitCast(b.CreateShl(magnitude, 13), f32), ConstantFP::get(f32, 0x1p112));
+    llvm::Value *scaled = b.CreateFMul(b.CreateBitCast(b.CreateShl(magnitude, 13), f32), ConstantFP::get(f32, 0x1p112));
     llvm::Value *bits = b.CreateBitCast(scaled, i32);
     llvm::Value *quiet = b.CreateSelect(b.CreateICmpUGT(magnitude, ConstantInt::get(i32, 0x7C00)),
                                         ConstantInt::get(i32, 0x7FC00000), ConstantInt::get(i32, 0x7F800000));
-    bits = b.CreateSelect(b.CreateICmpUGE(magnitude, ConstantInt::get(i32, 0x7C00)), b.CreateOr(bits, quiet),
-                          bits);
+    bits = b.CreateSelect(b.CreateICmpUGE(magnitude, ConstantInt::get(i32, 0x7C00)), b.CreateOr(bits, quiet), bits);
     return b.CreateBitCast(b.CreateOr(bits, sign), f32);
   }
   // The inverse, to nearest even. Normal results: rounding is an integer addition below the kept bits.
@@ -104,9 +98,8 @@ struct Lower {
                 *sign = b.CreateLShr(b.CreateXor(u, m), 16);
     llvm::Value *odd = b.CreateAnd(b.CreateLShr(m, 13), c(1));
     llvm::Value *normal = b.CreateLShr(b.CreateAdd(b.CreateAdd(m, c(0xC8000FFF)), odd), 13);
-    llvm::Value *small =
-        b.CreateSub(b.CreateBitCast(b.CreateFAdd(b.CreateBitCast(m, f32), ConstantFP::get(f32, 0.5)), i32),
-                    c(0x3F000000));
+    llvm::Value *small = b.CreateSub(
+        b.CreateBitCast(b.CreateFAdd(b.CreateBitCast(m, f32), ConstantFP::get(f32, 0.5)), i32), c(0x3F000000));
     llvm::Value *nan = b.CreateOr(b.CreateAnd(b.CreateLShr(m, 13), c(0x3FF)), c(0x7E00));
     llvm::Value *large = b.CreateSelect(b.CreateICmpUGT(m, c(0x7F800000)), nan, c(0x7C00));
     llvm::Value *out = b.CreateSelect(b.CreateICmpULT(m, c(113u << 23)), small, normal);
@@ -141,8 +134,7 @@ struct Lower {
     llvm::Value *whole = b.CreateFSub(b.CreateFAdd(m, magic), magic);
     whole = call(Intrinsic::copysign, {b.CreateSelect(b.CreateFCmpOLT(m, magic), whole, m), x[0]});
     if (!down) return whole;
-    return b.CreateSelect(b.CreateFCmpOGT(whole, x[0]), b.CreateFSub(whole, ConstantFP::get(type(), 1)),
-                          whole);
+    return b.CreateSelect(b.CreateFCmpOGT(whole, x[0]), b.CreateFSub(whole, ConstantFP::get(type(), 1)), whole);
   }
 
   // f32 holds twice f16's precision and two bits, so rounding its sum, product, quotient or root again is
@@ -161,8 +153,7 @@ struct Lower {
   llvm::Value *cast() {
     llvm::Value *v = x[0];
     if (from == to) return v;
-    bool from_half = from == DType::f16 || from == DType::bf16,
-         to_half = to == DType::f16 || to == DType::bf16;
+    bool from_half = from == DType::f16 || from == DType::bf16, to_half = to == DType::f16 || to == DType::bf16;
     if (from_half) {
       v = half_to_float(v, from);
       return Lower{b, target, DType::f32, to, v}.cast();
@@ -176,8 +167,8 @@ struct Lower {
         llvm::Value *f = b.CreateFPTrunc(v, f32), *back = b.CreateFPExt(f, type());
         llvm::Value *bits = b.CreateBitCast(f, i32);
         llvm::Value *inexact = b.CreateFCmpONE(back, v);
-        llvm::Value *too_far = b.CreateFCmpOGT(b.CreateUnaryIntrinsic(Intrinsic::fabs, back),
-                                               b.CreateUnaryIntrinsic(Intrinsic::fabs, v));
+        llvm::Value *too_far =
+            b.CreateFCmpOGT(b.CreateUnaryIntrinsic(Intrinsic::fabs, back), b.CreateUnaryIntrinsic(Intrinsic::fabs, v));
         llvm::Value *down = b.CreateSub(bits, b.CreateZExt(too_far, i32)); // towards zero
         llvm::Value *odd = b.CreateOr(down, b.CreateZExt(inexact, i32));
         return float_to_half(b.CreateBitCast(odd, f32), to);
@@ -193,8 +184,7 @@ struct Lower {
       return size_of(to) > size_of(from) ? b.CreateFPExt(v, target) : b.CreateFPTrunc(v, target);
     if (is_float(to)) return uns() ? b.CreateUIToFP(v, target) : b.CreateSIToFP(v, target);
     if (flt())
-      return b.CreateIntrinsic(target, is_unsigned_int(to) ? Intrinsic::fptoui_sat : Intrinsic::fptosi_sat,
-                               {v});
+      return b.CreateIntrinsic(target, is_unsigned_int(to) ? Intrinsic::fptoui_sat : Intrinsic::fptosi_sat, {v});
     return uns() ? b.CreateZExtOrTrunc(v, target) : b.CreateSExtOrTrunc(v, target);
   }
 
@@ -207,15 +197,12 @@ struct Lower {
     case Op::neg: return flt() ? b.CreateFNeg(x[0]) : b.CreateNeg(x[0]);
     case Op::add: return flt() ? b.CreateFAdd(x[0], x[1]) : b.CreateAdd(x[0], x[1]);
     case Op::mul: return flt() ? b.CreateFMul(x[0], x[1]) : b.CreateMul(x[0], x[1]);
-    case Op::fma:
-      return flt() ? call(Intrinsic::fma, {x[0], x[1], x[2]}) : b.CreateAdd(b.CreateMul(x[0], x[1]), x[2]);
+    case Op::fma: return flt() ? call(Intrinsic::fma, {x[0], x[1], x[2]}) : b.CreateAdd(b.CreateMul(x[0], x[1]), x[2]);
     case Op::div: return flt() ? b.CreateFDiv(x[0], x[1]) : divide(false);
     case Op::max: return extreme(true);
     case Op::min: return extreme(false);
     case Op::lt:
-      return flt()   ? b.CreateFCmpOLT(x[0], x[1])
-             : uns() ? b.CreateICmpULT(x[0], x[1])
-                     : b.CreateICmpSLT(x[0], x[1]);
+      return flt() ? b.CreateFCmpOLT(x[0], x[1]) : uns() ? b.CreateICmpULT(x[0], x[1]) : b.CreateICmpSLT(x[0], x[1]);
     case Op::eq: return flt() ? b.CreateFCmpOEQ(x[0], x[1]) : b.CreateICmpEQ(x[0], x[1]);
     case Op::select: return b.CreateSelect(x[0], x[1], x[2]);
     case Op::cast: return cast();
@@ -237,14 +224,13 @@ struct Lower {
     case Op::cos_large: return lower_large_trig(b, true, x[0], x[1]);
     default: break;
     }
-    throw CompileError(fmt::format("the back end has no instruction for '{}' of {}", trellis::name(op),
-                                   trellis::name(from)));
+    throw CompileError(
+        fmt::format("the back end has no instruction for '{}' of {}", trellis::name(op), trellis::name(from)));
   }
 };
 } // namespace
 
-llvm::Value *lower_op(IRBuilder<> &b, const Target &t, Op op, DType from, DType to,
-                      ArrayRef<llvm::Value *> x) {
+llvm::Value *lower_op(IRBuilder<> &b, const Target &t, Op op, DType from, DType to, ArrayRef<llvm::Value *> x) {
   return Lower{b, t, from, to, x}.run(op);
 }
 

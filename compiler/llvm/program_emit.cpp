@@ -77,8 +77,7 @@ public:
   std::string kernels(size_t module) {
     auto start = Clock::now();
     auto m = new_module(context_, fmt::format("{}.{}", p_.name, module), *machine_);
-    size_t first = module * kKernelsPerModule,
-           last = std::min(first + kKernelsPerModule, plan_.distinct.size());
+    size_t first = module * kKernelsPerModule, last = std::min(first + kKernelsPerModule, plan_.distinct.size());
     for (size_t i = first; i < last; ++i) {
       size_t k = size_t(plan_.distinct[i]);
       emit_kernel(*m, p_.kernels[k], t_, plan_.kernels[k].symbol);
@@ -168,8 +167,7 @@ ProgramObjects emit_program(const Program &p, const Target &t, int threads, Inst
     if (f) std::rethrow_exception(f); // the first module's, whichever thread had it
 
   for (const CompileStats &s : stats) {
-    out.stats.emit_ms += s.emit_ms, out.stats.optimize_ms += s.optimize_ms,
-        out.stats.codegen_ms += s.codegen_ms;
+    out.stats.emit_ms += s.emit_ms, out.stats.optimize_ms += s.optimize_ms, out.stats.codegen_ms += s.codegen_ms;
     out.stats.code_bytes += s.code_bytes;
   }
   for (const std::string &o : out.objects) out.stats.object_bytes += int64_t(o.size());

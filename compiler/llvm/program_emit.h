@@ -32,8 +32,7 @@ Instrument process_instrument();
 
 /// Equal kernels are emitted once. Up to `threads` threads compile; what they produce does not depend on it.
 /// Throws CompileError where a kernel holds what the back end has no code for.
-ProgramObjects emit_program(const Program &p, const Target &t, int threads,
-                            Instrument instrument = Instrument::none);
+ProgramObjects emit_program(const Program &p, const Target &t, int threads, Instrument instrument = Instrument::none);
 
 /// The C functions that the header of compiler/aot.h documents, as one more object. They call the runtime's C
 /// interface, whose functions' names begin with `runtime_prefix`. Creating a context sets the states numbered

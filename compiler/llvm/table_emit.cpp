@@ -8,16 +8,15 @@ namespace trellis {
 
 using namespace llvm;
 
-static_assert(int(DType::f32) == TRELLIS_F32 && int(DType::bf16) == TRELLIS_BF16 &&
-              int(DType::i64) == TRELLIS_I64 && int(DType::boolean) == TRELLIS_BOOL);
+static_assert(int(DType::f32) == TRELLIS_F32 && int(DType::bf16) == TRELLIS_BF16 && int(DType::i64) == TRELLIS_I64 &&
+              int(DType::boolean) == TRELLIS_BOOL);
 static_assert(int(ProgramSlot::Kind::arena) == TRELLIS_SLOT_ARENA &&
               int(ProgramSlot::Kind::input) == TRELLIS_SLOT_INPUT &&
               int(ProgramSlot::Kind::output) == TRELLIS_SLOT_OUTPUT &&
               int(ProgramSlot::Kind::state) == TRELLIS_SLOT_STATE &&
               int(ProgramSlot::Kind::constant) == TRELLIS_SLOT_CONSTANT);
 static_assert(int(ProgramCall::Kind::kernel) == TRELLIS_CALL_KERNEL &&
-              int(ProgramCall::Kind::loop) == TRELLIS_CALL_LOOP &&
-              int(ProgramCall::Kind::next) == TRELLIS_CALL_NEXT &&
+              int(ProgramCall::Kind::loop) == TRELLIS_CALL_LOOP && int(ProgramCall::Kind::next) == TRELLIS_CALL_NEXT &&
               int(ProgramCall::Kind::branch) == TRELLIS_CALL_BRANCH &&
               int(ProgramCall::Kind::jump) == TRELLIS_CALL_JUMP);
 
@@ -28,14 +27,13 @@ namespace {
 class TableEmitter {
 public:
   TableEmitter(llvm::Module &m, const Program &p)
-      : m_(m), p_(p), c_(m.getContext()), i32_(IntegerType::getInt32Ty(c_)),
-        i64_(IntegerType::getInt64Ty(c_)), ptr_(PointerType::getUnqual(c_)) {}
+      : m_(m), p_(p), c_(m.getContext()), i32_(IntegerType::getInt32Ty(c_)), i64_(IntegerType::getInt64Ty(c_)),
+        ptr_(PointerType::getUnqual(c_)) {}
 
   GlobalVariable *run(const std::string &symbol, const std::vector<KernelCode> &kernels,
                       const std::vector<std::string> &constants) {
     std::vector<Constant *> data;
-    for (const std::string &s : constants)
-      data.push_back(external(s, ArrayType::get(IntegerType::getInt8Ty(c_), 0)));
+    for (const std::string &s : constants) data.push_back(external(s, ArrayType::get(IntegerType::getInt8Ty(c_), 0)));
     auto *kernel_type = FunctionType::get(llvm::Type::getVoidTy(c_), {ptr_, i64_, i64_}, false);
     std::vector<Constant *> functions;
     for (const KernelCode &k : kernels) {
@@ -46,7 +44,8 @@ public:
     std::vector<Constant *> slots, calls, checks, moves;
     for (size_t i = 0; i < p_.slots.size(); ++i) {
       const ProgramSlot &s = p_.slots[i];
-      slots.push_back(record(sizeof(trellis_slot), {int32(int(s.kind)), int32(s.index), int64(s.offset), int64(s.bytes)}));
+      slots.push_back(
+          record(sizeof(trellis_slot), {int32(int(s.kind)), int32(s.index), int64(s.offset), int64(s.bytes)}));
       for (const ProgramSlot::Move &m : s.moves)
         moves.push_back(record(sizeof(trellis_move), {int32(int64_t(i)), int32(m.loop), int64(m.stride)}));
     }
@@ -59,21 +58,36 @@ public:
         function = functions[size_t(call.kernel)], trip = p_.kernels[size_t(call.kernel)].trip();
       } else
         for (int a : call.args) args.push_back(int32(a));
-      calls.push_back(record(sizeof(trellis_call),
-                             {function, string(call.name), array(args), int32(int64_t(args.size())),
-                              int64(trip), int64(std::max<int64_t>(call.grain, 1)), int32(int(call.kind)),
-                              int32(call.loop), int32(call.target), int32(0)}));
+      calls.push_back(
+          record(sizeof(trellis_call), {function, string(call.name), array(args), int32(int64_t(args.size())),
+                                        int64(trip), int64(std::max<int64_t>(call.grain, 1)), int32(int(call.kind)),
+                                        int32(call.loop), int32(call.target), int32(0)}));
     }
     for (const ProgramIndexCheck &check : p_.index_checks)
-      checks.push_back(
-          record(sizeof(trellis_index_check), {int32(check.input), int64(check.low), int64(check.high)}));
+      checks.push_back(record(sizeof(trellis_index_check), {int32(check.input), int64(check.low), int64(check.high)}));
 
-    auto *table =
-        record(sizeof(trellis_program),
-               {int32(TRELLIS_PROGRAM_VERSION), int32(0), string(p_.name), infos(p_.inputs),
-                infos(p_.outputs), infos(p_.states), infos(p_.constants), count(p_.inputs), count(p_.outputs),
-                count(p_.states), count(p_.constants), array(data), array(slots), count(slots), array(calls),
-                count(calls), array(checks), array(moves), count(checks), count(moves), int32(p_.loops), int64((p_.arena_bytes + 63) / 64 * 64)});
+    auto *table = record(sizeof(trellis_program), {int32(TRELLIS_PROGRAM_VERSION),
+                                                   int32(0),
+                                                   string(p_.name),
+                                                   infos(p_.inputs),
+                                                   infos(p_.outputs),
+                                                   infos(p_.states),
+                                                   infos(p_.constants),
+                                                   count(p_.inputs),
+                                                   count(p_.outputs),
+                                                   count(p_.states),
+                                                   count(p_.constants),
+                                                   array(data),
+                                                   array(slots),
+                                                   count(slots),
+                                                   array(calls),
+                                                   count(calls),
+                                                   array(checks),
+                                                   array(moves),
+                                                   count(checks),
+                                                   count(moves),
+                                                   int32(p_.loops),
+                                                   int64((p_.arena_bytes + 63) / 64 * 64)});
     return new GlobalVariable(m_, table->getType(), true, GlobalValue::ExternalLinkage, table, symbol);
   }
 
@@ -117,8 +131,8 @@ private:
     bool packed = physical && !t.layout.is_row_major(dims);
     if (packed)
       for (const LayoutTerm &l : t.layout.terms)
-        terms.push_back(record(sizeof(trellis_layout_term),
-                               {int32(l.dim), int32(0), int64(l.div), int64(l.mod), int64(l.stride)}));
+        terms.push_back(
+            record(sizeof(trellis_layout_term), {int32(l.dim), int32(0), int64(l.div), int64(l.mod), int64(l.stride)}));
     int64_t bytes = packed ? t.layout.size * size_of(t.type.dtype) : t.type.bytes();
     return record(sizeof(trellis_tensor_info),
                   {string(t.name), int32(int(t.type.dtype)), int32(t.type.rank()), array(sizes), int64(bytes),
@@ -142,8 +156,7 @@ private:
 } // namespace
 
 GlobalVariable *emit_table(llvm::Module &m, const Program &p, const std::string &symbol,
-                           const std::vector<KernelCode> &kernels,
-                           const std::vector<std::string> &constants) {
+                           const std::vector<KernelCode> &kernels, const std::vector<std::string> &constants) {
   return TableEmitter(m, p).run(symbol, kernels, constants);
 }
 

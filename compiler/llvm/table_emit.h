@@ -14,7 +14,6 @@ struct KernelCode {
 /// Adds the constant `trellis_program` named `symbol`. `kernels` holds the code of each kernel; `constants`
 /// the symbol of each constant's bytes.
 llvm::GlobalVariable *emit_table(llvm::Module &m, const Program &p, const std::string &symbol,
-                                 const std::vector<KernelCode> &kernels,
-                                 const std::vector<std::string> &constants);
+                                 const std::vector<KernelCode> &kernels, const std::vector<std::string> &constants);
 
 } // namespace trellis

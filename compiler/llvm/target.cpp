@@ -58,11 +58,9 @@ Target make_target(const std::string &name) {
       t = with_avx2(t);
     else if (t.triple.rfind("aarch64", 0) == 0)
       t.fma = true, t.registers = 32;
-    if (t.triple.rfind("x86_64", 0) == 0)
-      t.rounds = features.lookup("sse4.1"), t.halves = features.lookup("f16c");
+    if (t.triple.rfind("x86_64", 0) == 0) t.rounds = features.lookup("sse4.1"), t.halves = features.lookup("f16c");
   } else
-    throw CompileError(
-        fmt::format("unknown target '{}': give host, x86-64, x86-64-v3, x86-64-v4 or aarch64", name));
+    throw CompileError(fmt::format("unknown target '{}': give host, x86-64, x86-64-v3, x86-64-v4 or aarch64", name));
   t.name = name;
   return t;
 }
@@ -97,10 +95,9 @@ void require_runs_here(const Target &t) {
     if (missing.empty() && t.vector_bytes >= vector_bytes && !features.lookup(name))
       missing = fmt::format("has no {}", name);
   if (!missing.empty())
-    throw CompileError(
-        fmt::format("target '{}': this machine {} and cannot run its code; leave --target out, "
-                    "or use `compile` to make files for it",
-                    t.name, missing));
+    throw CompileError(fmt::format("target '{}': this machine {} and cannot run its code; leave --target out, "
+                                   "or use `compile` to make files for it",
+                                   t.name, missing));
 }
 
 std::unique_ptr<llvm::TargetMachine> make_machine(const Target &t) {
@@ -109,9 +106,8 @@ std::unique_ptr<llvm::TargetMachine> make_machine(const Target &t) {
   const llvm::Target *target = llvm::TargetRegistry::lookupTarget(t.triple, error);
   if (!target) throw CompileError(fmt::format("target '{}': {}", t.triple, error));
   llvm::TargetOptions options;
-  return std::unique_ptr<llvm::TargetMachine>(
-      target->createTargetMachine(t.triple, t.cpu, t.features, options, llvm::Reloc::PIC_,
-                                  llvm::CodeModel::Small, llvm::CodeGenOptLevel::Default));
+  return std::unique_ptr<llvm::TargetMachine>(target->createTargetMachine(
+      t.triple, t.cpu, t.features, options, llvm::Reloc::PIC_, llvm::CodeModel::Small, llvm::CodeGenOptLevel::Default));
 }
 
 } // namespace trellis

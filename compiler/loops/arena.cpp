@@ -9,7 +9,8 @@ int64_t assign_offsets(std::vector<ArenaRequest> &requests) {
   constexpr int64_t kAlign = 64;
   std::vector<size_t> order(requests.size());
   std::iota(order.begin(), order.end(), size_t(0));
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return requests[a].bytes > requests[b].bytes; });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return requests[a].bytes > requests[b].bytes; });
   std::vector<size_t> placed; // by offset
   int64_t total = 0;
   for (size_t i : order) {
@@ -23,7 +24,9 @@ int64_t assign_offsets(std::vector<ArenaRequest> &requests) {
     }
     r.offset = at;
     total = std::max(total, at + size);
-    placed.insert(std::upper_bound(placed.begin(), placed.end(), i, [&](size_t x, size_t y) { return requests[x].offset < requests[y].offset; }), i);
+    placed.insert(std::upper_bound(placed.begin(), placed.end(), i,
+                                   [&](size_t x, size_t y) { return requests[x].offset < requests[y].offset; }),
+                  i);
   }
   return total;
 }

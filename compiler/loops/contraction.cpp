@@ -17,7 +17,10 @@ void append(Stmts &to, Stmts more) { std::move(more.begin(), more.end(), std::ba
 
 class Contraction {
 public:
-  explicit Contraction(Lowering &l) : l_(l), k_(l.kernel), node_(*l.group.anchor), nest_(l.kernel, dims_of(node_.type().shape), reduced_dims()) { settle(); }
+  explicit Contraction(Lowering &l)
+      : l_(l), k_(l.kernel), node_(*l.group.anchor), nest_(l.kernel, dims_of(node_.type().shape), reduced_dims()) {
+    settle();
+  }
 
   Stmts run() {
     lanes_ = l_.machine.lanes(size_of(dtype()));
@@ -27,8 +30,9 @@ public:
     for (const Axis &a : nest_.axes)
       if (a.reduce) reduced_.push_back(a);
     if (plan_.lane_axis < 0) return scalar();
-    k_.schedule = fmt::format("{} i{}, rows i{} x {}, {} x {}{}", plan_.lanes_reduce ? "chains" : "lanes", var(plan_.lane_axis).id, plan_.row_axis < 0 ? -1 : var(plan_.row_axis).id,
-                              plan_.rows, plan_.lanes_reduce ? "columns" : "vectors", plan_.vectors, plan_.pack ? ", packed" : "");
+    k_.schedule = fmt::format("{} i{}, rows i{} x {}, {} x {}{}", plan_.lanes_reduce ? "chains" : "lanes",
+                              var(plan_.lane_axis).id, plan_.row_axis < 0 ? -1 : var(plan_.row_axis).id, plan_.rows,
+                              plan_.lanes_reduce ? "columns" : "vectors", plan_.vectors, plan_.pack ? ", packed" : "");
     return plan_.lanes_reduce ? chains() : lanes();
   }
 
@@ -68,7 +72,8 @@ private:
     a = {n.out[0], d.groups == 1 ? n.red[0] : n.out[1] / d.out_channels * d.in_channels + n.red[0]};
     b = {n.out[1], n.red[0]};
     for (size_t i = 0; i < size_t(d.spatial); ++i) {
-      TRELLIS_CHECK(d.lo[i] == 0 && d.hi[i] == 0 && d.input_dilation[i] == 1, "convolutions are padded before lowering");
+      TRELLIS_CHECK(d.lo[i] == 0 && d.hi[i] == 0 && d.input_dilation[i] == 1,
+                    "convolutions are padded before lowering");
       a.push_back(n.out[2 + i] * d.stride[i] + n.red[1 + i] * d.dilation[i]);
       b.push_back(n.red[1 + i]);
     }
@@ -137,20 +142,28 @@ private:
       outer.push_back(make_loop(rolled ? Stmt::Loop::serial : Stmt::Loop::unroll, i, std::move(inner)));
       return outer;
     };
-    append(out, over([&](const Nest &, const Index &slot, const Index &) { return Stmts{make_store(acc, slot, k_.constant(dtype(), 0))}; }));
+    append(out, over([&](const Nest &, const Index &slot, const Index &) {
+             return Stmts{make_store(acc, slot, k_.constant(dtype(), 0))};
+           }));
     append(out, over_reduced(over([&](const Nest &n, const Index &slot, const Index &j) {
-                               const Expr *a = panel >= 0 && a_moves() ? k_.load(panel, panel_index(panel_width) + j) : operand(0, n);
-                               const Expr *b = panel >= 0 && !a_moves() ? k_.load(panel, panel_index(panel_width) + j) : operand(1, n);
+                               const Expr *a = panel >= 0 && a_moves() ? k_.load(panel, panel_index(panel_width) + j)
+                                                                       : operand(0, n);
+                               const Expr *b = panel >= 0 && !a_moves() ? k_.load(panel, panel_index(panel_width) + j)
+                                                                        : operand(1, n);
                                return Stmts{make_store(acc, slot, accumulate(a, b, k_.load(acc, slot)))};
                              }),
                              reduced_));
     if (!heavy_epilogue()) {
-      append(out, over([&](const Nest &n, const Index &slot, const Index &) { return epilogue(n, k_.load(acc, slot)); }));
+      append(out,
+             over([&](const Nest &n, const Index &slot, const Index &) { return epilogue(n, k_.load(acc, slot)); }));
       return out;
     }
     int strip = k_.add_buffer({fmt::format("strip{}", k_.buffers.size()), dtype(), Space::scratch, rows * width, 1});
-    append(out, over([&](const Nest &, const Index &slot, const Index &) { return Stmts{make_store(strip, slot, k_.load(acc, slot))}; }));
-    append(out, over([&](const Nest &n, const Index &slot, const Index &) { return epilogue(n, k_.load(strip, slot)); }, true));
+    append(out, over([&](const Nest &, const Index &slot, const Index &) {
+             return Stmts{make_store(strip, slot, k_.load(acc, slot))};
+           }));
+    append(out, over([&](const Nest &n, const Index &slot, const Index &) { return epilogue(n, k_.load(strip, slot)); },
+                     true));
     return out;
   }
 
@@ -197,7 +210,9 @@ private:
       l_.pull.clear();
       Nest n = nest_.at({{var(plan_.lane_axis).id, column + Index(j)}});
       Stmts copy;
-      copy.push_back(make_loop(Stmt::Loop::vector, j, {make_store(panel, panel_index(width) + Index(j), operand(a_moves() ? 0 : 1, n))}, lanes_, true));
+      copy.push_back(make_loop(Stmt::Loop::vector, j,
+                               {make_store(panel, panel_index(width) + Index(j), operand(a_moves() ? 0 : 1, n))},
+                               lanes_, true));
       append(out, over_reduced(std::move(copy), reduced_));
     }
     EvenSplit s = split_evenly(extent(plan_.row_axis), plan_.rows);
@@ -205,8 +220,10 @@ private:
       if (count <= 0) return;
       IndexVar t = k_.var(count);
       Stmts body = tile(size, Index(t) * size + from, width, column, panel, width);
-      if (count == 1) append(out, std::move(body));
-      else out.push_back(make_loop(Stmt::Loop::serial, t, std::move(body)));
+      if (count == 1)
+        append(out, std::move(body));
+      else
+        out.push_back(make_loop(Stmt::Loop::serial, t, std::move(body)));
     };
     rows(s.first, s.size, 0);
     rows(s.rest, s.size - 1, s.first * s.size);
@@ -227,7 +244,8 @@ private:
   std::vector<Axis> outer_axes() const {
     std::vector<Axis> out;
     for (int i = 0; i < int(nest_.axes.size()); ++i)
-      if (!nest_.axes[size_t(i)].reduce && i != plan_.lane_axis && i != plan_.row_axis && i != plan_.column_axis) out.push_back(nest_.axes[size_t(i)]);
+      if (!nest_.axes[size_t(i)].reduce && i != plan_.lane_axis && i != plan_.row_axis && i != plan_.column_axis)
+        out.push_back(nest_.axes[size_t(i)]);
     return out;
   }
 
@@ -242,8 +260,10 @@ private:
       column_blocks([&](int64_t count, int64_t width, int64_t from) {
         IndexVar c = k_.var(count);
         Stmts block = column_block(width, Index(c) * width + from);
-        if (count == 1) append(body, std::move(block));
-        else body.push_back(make_loop(Stmt::Loop::serial, c, std::move(block)));
+        if (count == 1)
+          append(body, std::move(block));
+        else
+          body.push_back(make_loop(Stmt::Loop::serial, c, std::move(block)));
       });
       return wrap_parallel(outer, std::move(body));
     }
@@ -260,8 +280,10 @@ private:
   Stmts chain_tile(int64_t rows, const Index &row, int64_t columns, const Index &column) {
     IndexVar lane = var(plan_.lane_axis);
     int64_t whole = lane.extent / lanes_, rest = lane.extent % lanes_;
-    int acc = k_.add_buffer({fmt::format("acc{}", k_.buffers.size()), dtype(), Space::reg, rows * columns * lanes_, lanes_});
-    int tail = rest ? k_.add_buffer({fmt::format("tail{}", k_.buffers.size()), dtype(), Space::reg, rows * columns, 1}) : -1;
+    int acc =
+        k_.add_buffer({fmt::format("acc{}", k_.buffers.size()), dtype(), Space::reg, rows * columns * lanes_, lanes_});
+    int tail =
+        rest ? k_.add_buffer({fmt::format("tail{}", k_.buffers.size()), dtype(), Space::reg, rows * columns, 1}) : -1;
     auto grid = [&](auto make, bool rolled = false) { // make(the point, number of the result)
       Stmt::Loop kind = rolled ? Stmt::Loop::serial : Stmt::Loop::unroll;
       IndexVar i = k_.var(rows), c = k_.var(columns);
@@ -301,9 +323,13 @@ private:
     });
     inner.push_back(make_loop(Stmt::Loop::serial, block, std::move(steps)));
     if (rest) {
-      append(out, grid([&](const Point &, const Index &slot) { return Stmts{make_store(tail, slot, k_.constant(dtype(), 0))}; }));
+      append(out, grid([&](const Point &, const Index &slot) {
+               return Stmts{make_store(tail, slot, k_.constant(dtype(), 0))};
+             }));
       IndexVar j = k_.var(rest);
-      inner.push_back(make_loop(Stmt::Loop::serial, j, grid([&](const Point &p, const Index &slot) { return step(tail, slot, p, Index(j) + whole * lanes_); })));
+      inner.push_back(make_loop(Stmt::Loop::serial, j, grid([&](const Point &p, const Index &slot) {
+                                  return step(tail, slot, p, Index(j) + whole * lanes_);
+                                })));
     }
     append(out, over_reduced(std::move(inner), others));
     auto total = [&](const Index &slot) {
@@ -316,21 +342,26 @@ private:
     }
     int strip = k_.add_buffer({fmt::format("strip{}", k_.buffers.size()), dtype(), Space::scratch, rows * columns, 1});
     append(out, grid([&](const Point &, const Index &slot) { return Stmts{make_store(strip, slot, total(slot))}; }));
-    append(out, grid([&](const Point &p, const Index &slot) { return epilogue(nest_.at(p), k_.load(strip, slot)); }, true));
+    append(out,
+           grid([&](const Point &p, const Index &slot) { return epilogue(nest_.at(p), k_.load(strip, slot)); }, true));
     return out;
   }
 
   Stmts chains() {
     std::vector<Axis> outer = outer_axes();
-    EvenSplit r = split_evenly(extent(plan_.row_axis), plan_.rows), c = split_evenly(extent(plan_.column_axis), plan_.vectors);
+    EvenSplit r = split_evenly(extent(plan_.row_axis), plan_.rows),
+              c = split_evenly(extent(plan_.column_axis), plan_.vectors);
     Stmts out;
-    for (auto [rows, nr, row0] : {std::tuple(r.size, r.first, int64_t(0)), std::tuple(r.size - 1, r.rest, r.first * r.size)})
-      for (auto [columns, nc, column0] : {std::tuple(c.size, c.first, int64_t(0)), std::tuple(c.size - 1, c.rest, c.first * c.size)}) {
+    for (auto [rows, nr, row0] :
+         {std::tuple(r.size, r.first, int64_t(0)), std::tuple(r.size - 1, r.rest, r.first * r.size)})
+      for (auto [columns, nc, column0] :
+           {std::tuple(c.size, c.first, int64_t(0)), std::tuple(c.size - 1, c.rest, c.first * c.size)}) {
         if (!nr || !nc) continue;
         IndexVar i = k_.var(nr), j = k_.var(nc);
         std::vector<Axis> axes = outer;
         axes.push_back({i, false}), axes.push_back({j, false});
-        append(out, wrap_parallel(axes, chain_tile(rows, Index(i) * rows + row0, columns, Index(j) * columns + column0), 1 << 30));
+        append(out, wrap_parallel(axes, chain_tile(rows, Index(i) * rows + row0, columns, Index(j) * columns + column0),
+                                  1 << 30));
       }
     return out;
   }
@@ -339,7 +370,9 @@ private:
   Stmts scalar() {
     int acc = k_.add_buffer({"acc", dtype(), Space::reg, 1, 1});
     Stmts body{make_store(acc, Index(0), k_.constant(dtype(), 0))};
-    append(body, over_reduced({make_store(acc, Index(0), accumulate(operand(0, nest_), operand(1, nest_), k_.load(acc, Index(0))))}, reduced_));
+    append(body, over_reduced({make_store(acc, Index(0),
+                                          accumulate(operand(0, nest_), operand(1, nest_), k_.load(acc, Index(0))))},
+                              reduced_));
     l_.pull.set_anchor(k_.load(acc, Index(0)));
     append(body, l_.store_results(nest_.out));
     l_.pull.set_anchor(nullptr);

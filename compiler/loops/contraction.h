@@ -12,18 +12,19 @@ struct AxisStrides {
 };
 
 struct ContractionSchedule {
-  int lane_axis = -1;    ///< number in the axes; a result axis (lanes are results) or a reduced one (lanes are chains)
+  int lane_axis = -1; ///< number in the axes; a result axis (lanes are results) or a reduced one (lanes are chains)
   bool lanes_reduce = false;
-  int row_axis = -1;     ///< result axis tiled by `rows`; -1: none
-  int column_axis = -1;  ///< lanes_reduce: result axis tiled by `vectors`
+  int row_axis = -1;    ///< result axis tiled by `rows`; -1: none
+  int column_axis = -1; ///< lanes_reduce: result axis tiled by `vectors`
   int rows = 1, vectors = 1;
-  bool pack = false;     ///< the operand that moves with the lanes is copied to a panel first
-  double cycles = 0;     ///< estimate for the whole contraction on one thread
+  bool pack = false; ///< the operand that moves with the lanes is copied to a panel first
+  double cycles = 0; ///< estimate for the whole contraction on one thread
 };
 
 /// The cheapest schedule by the model: multiply-adds at two a cycle, loads at two a cycle, a latency of four, what
 /// remainders waste. `lanes` elements fill a register.
-ContractionSchedule choose_schedule(const std::vector<AxisStrides> &axes, const Machine &m, int lanes, int64_t element_bytes);
+ContractionSchedule choose_schedule(const std::vector<AxisStrides> &axes, const Machine &m, int lanes,
+                                    int64_t element_bytes);
 
 /// `extent` in tiles of at most `most`, as even as can be: `first` tiles of `size`, then `rest` tiles of `size - 1`.
 struct EvenSplit {

@@ -10,8 +10,7 @@ namespace {
 class Cumulative {
 public:
   explicit Cumulative(Lowering &l)
-      : l_(l), k_(l.kernel), node_(*l.group.anchor), axis_(size_t(node_.attrs.i(Attr::axis))),
-        nest_(make_nest()) {
+      : l_(l), k_(l.kernel), node_(*l.group.anchor), axis_(size_t(node_.attrs.i(Attr::axis))), nest_(make_nest()) {
     settle();
   }
 
@@ -50,9 +49,7 @@ private:
 
   const std::string &kind() const { return node_.attrs.word(Attr::kind); }
   DType dtype() const { return node_.type().dtype; }
-  DType carry() const {
-    return dtype() == DType::f32 && (kind() == "sum" || kind() == "prod") ? DType::f64 : dtype();
-  }
+  DType carry() const { return dtype() == DType::f32 && (kind() == "sum" || kind() == "prod") ? DType::f64 : dtype(); }
   int64_t lanes() const { return l_.machine.lanes(size_of(carry())); }
 
   Nest make_nest() const {
@@ -64,8 +61,7 @@ private:
   std::vector<Index> index(const Nest &n) const {
     std::vector<Index> out = n.out;
     Index last = Index(node_.type().shape[axis_].value() - 1);
-    out.insert(out.begin() + std::ptrdiff_t(axis_),
-               node_.attrs.flag(Attr::reverse) ? last - n.red[0] : n.red[0]);
+    out.insert(out.begin() + std::ptrdiff_t(axis_), node_.attrs.flag(Attr::reverse) ? last - n.red[0] : n.red[0]);
     return out;
   }
 
@@ -97,9 +93,8 @@ private:
       loop.push_back(make_loop(Stmt::Loop::vector, j, std::move(body), chunk, true));
       return loop;
     };
-    std::vector<Stmt> out = over([&](const Nest &, const Index &j) {
-      return std::vector<Stmt>{make_store(acc, j, identity(k_, kind(), c))};
-    });
+    std::vector<Stmt> out = over(
+        [&](const Nest &, const Index &j) { return std::vector<Stmt>{make_store(acc, j, identity(k_, kind(), c))}; });
     std::vector<Stmt> chain = over([&](const Nest &n, const Index &j) {
       std::vector<Index> at = index(n);
       const Expr *x = l_.pull.at(node_.operands[0], at), *sum = k_.load(acc, j);

@@ -55,7 +55,10 @@ private:
     auto kept = [&](int a) { return a >= 0 && a < int(s.size()) && s[size_t(a)].value() == batch_ ? a : -1; };
     switch (n.info().kind) {
     case OpKind::source:
-      return n.op == Op::input && n.attrs.get_or<std::string>(Attr::role, "data") == "data" && !s.empty() && s[0].value() == batch_ ? 0 : -1;
+      return n.op == Op::input && n.attrs.get_or<std::string>(Attr::role, "data") == "data" && !s.empty() &&
+                     s[0].value() == batch_
+                 ? 0
+                 : -1;
     case OpKind::elementwise:
       for (size_t i = 0; i < n.operands.size(); ++i)
         if (operand(i) >= 0) return kept(operand(i));
@@ -101,7 +104,9 @@ private:
 
 Layouts::Layouts(const Graph &g, const Fusion &f, const Machine &m) {
   std::vector<const Node *> nodes = g.reachable();
-  auto outside = [](Value v) { return v.node->op == Op::input && v.node->attrs.get_or<std::string>(Attr::role, "data") == "data"; };
+  auto outside = [](Value v) {
+    return v.node->op == Op::input && v.node->attrs.get_or<std::string>(Attr::role, "data") == "data";
+  };
   for (const Node *n : nodes) {
     if (n->op != Op::dot || n->type().rank() != 2) continue;
     Value w = n->operands[1];
@@ -113,7 +118,8 @@ Layouts::Layouts(const Graph &g, const Fusion &f, const Machine &m) {
   int64_t batch = 0;
   int lanes = m.lanes(4);
   for (const Node *n : nodes)
-    if (n->op == Op::conv && n->operands[1].node->op == Op::input) batch = std::max(batch, n->operands[0].shape()[0].value());
+    if (n->op == Op::conv && n->operands[1].node->op == Op::input)
+      batch = std::max(batch, n->operands[0].shape()[0].value());
   if (batch >= lanes && batch % lanes == 0) {
     BatchAxes axes(g, batch);
     for (const Node *n : nodes)
@@ -123,7 +129,8 @@ Layouts::Layouts(const Graph &g, const Fusion &f, const Machine &m) {
         if (a < 0 || n->info().kind == OpKind::source || !f.stored(v) || n->op == Op::scatter) continue;
         chosen_[key(v)] = blocked(dims_of(v.shape()), size_t(a), lanes);
       }
-  } else channels_last(nodes, f, m);
+  } else
+    channels_last(nodes, f, m);
   // What control ops share with their bodies and sorts read and make is row-major, and so are the states that succeed or precede it.
   std::unordered_set<uint64_t> shared;
   for (const Node *n : nodes)
@@ -142,12 +149,16 @@ Layouts::Layouts(const Graph &g, const Fusion &f, const Machine &m) {
     if (o.value.node->op != Op::input) chosen_.erase(key(o.value));
   for (const Update &u : g.updates) {
     auto it = chosen_.find(key(u.state));
-    if (it == chosen_.end()) chosen_.erase(key(u.next));
-    else if (u.next.node->op != Op::input) chosen_[key(u.next)] = it->second;
+    if (it == chosen_.end())
+      chosen_.erase(key(u.next));
+    else if (u.next.node->op != Op::input)
+      chosen_[key(u.next)] = it->second;
   }
 }
 
-static bool is_outside(Value v) { return v.node->op == Op::input && v.node->attrs.get_or<std::string>(Attr::role, "data") == "data"; }
+static bool is_outside(Value v) {
+  return v.node->op == Op::input && v.node->attrs.get_or<std::string>(Attr::role, "data") == "data";
+}
 
 void Layouts::channels_last(const std::vector<const Node *> &nodes, const Fusion &f, const Machine &m) {
   auto last = [&](Value v) {
@@ -159,7 +170,9 @@ void Layouts::channels_last(const std::vector<const Node *> &nodes, const Fusion
   };
   for (const Node *n : nodes) {
     Value w = n->op == Op::conv ? n->operands[1] : Value{};
-    if (!w || n->attrs.i_or(Attr::groups, 1) != 1 || (w.node->op != Op::input && w.node->op != Op::constant) || is_outside(w)) continue;
+    if (!w || n->attrs.i_or(Attr::groups, 1) != 1 || (w.node->op != Op::input && w.node->op != Op::constant) ||
+        is_outside(w))
+      continue;
     std::vector<int64_t> dims = dims_of(w.shape());
     int64_t width = 2 * m.lanes(size_of(w.dtype()));
     if (dims[0] % width) continue;

@@ -54,12 +54,19 @@ LoweredGroup lower_group(const Fusion &f, const Group &g, const Machine &m, cons
   for (Value r : g.results) pull.slot(r);
   for (Value r : g.reads) pull.slot(r);
   Lowering l{out.kernel, pull, g, m};
-  if (!g.anchor) out.kernel.body = lower_pointwise(l);
-  else if (g.anchor->op == Op::reduce) out.kernel.body = lower_reduction(l);
-  else if (g.anchor->info().kind == OpKind::contraction) out.kernel.body = lower_contraction(l);
-  else if (g.anchor->op == Op::cumulative) out.kernel.body = lower_cumulative(l);
-  else if (g.anchor->op == Op::scatter) out.kernel.body = lower_scatter(l);
-  else throw CompileError(g.anchor->loc, fmt::format("{}: native code for this op is not supported; `--interpret` runs it", trellis::name(g.anchor->op)));
+  if (!g.anchor)
+    out.kernel.body = lower_pointwise(l);
+  else if (g.anchor->op == Op::reduce)
+    out.kernel.body = lower_reduction(l);
+  else if (g.anchor->info().kind == OpKind::contraction)
+    out.kernel.body = lower_contraction(l);
+  else if (g.anchor->op == Op::cumulative)
+    out.kernel.body = lower_cumulative(l);
+  else if (g.anchor->op == Op::scatter)
+    out.kernel.body = lower_scatter(l);
+  else
+    throw CompileError(g.anchor->loc, fmt::format("{}: native code for this op is not supported; `--interpret` runs it",
+                                                  trellis::name(g.anchor->op)));
   out.slots = pull.slots();
   return out;
 }

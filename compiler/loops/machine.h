@@ -7,8 +7,8 @@ namespace trellis {
 
 struct Machine {
   int vector_bytes = 16;
-  bool fma = false;                 ///< fused multiply-add in hardware
-  int registers = 16;               ///< vector registers
+  bool fma = false;   ///< fused multiply-add in hardware
+  int registers = 16; ///< vector registers
   int64_t l1_bytes = 32 << 10, l2_bytes = 512 << 10;
   int lanes(int element_bytes) const { return vector_bytes / element_bytes; }
 };

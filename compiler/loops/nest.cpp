@@ -62,7 +62,8 @@ static std::optional<std::pair<int, int64_t>> lone_division(const Index &e) {
     const IndexAtom &a = *t.atom;
     if (a.kind == IndexAtom::Kind::var) continue;
     const auto &inner = a.arg->terms();
-    if (inner.size() == 1 && a.arg->constant() == 0 && inner[0].coef == 1 && inner[0].atom->kind == IndexAtom::Kind::var) {
+    if (inner.size() == 1 && a.arg->constant() == 0 && inner[0].coef == 1 &&
+        inner[0].atom->kind == IndexAtom::Kind::var) {
       IndexVar v = inner[0].atom->var;
       if (v.extent % a.k == 0 && a.k > 1 && a.k < v.extent) return std::pair(v.id, a.k);
     }
@@ -91,7 +92,8 @@ bool Nest::mergeable(size_t a, const Places &places) const {
   return true;
 }
 
-void Nest::settle(Kernel &kernel, const std::function<Places()> &places, const std::function<int64_t(const Axis &)> &weight) {
+void Nest::settle(Kernel &kernel, const std::function<Places()> &places,
+                  const std::function<int64_t(const Axis &)> &weight) {
   Places now = places();
   for (;;) {
     auto s = wanted_split(now.memory);
@@ -99,10 +101,14 @@ void Nest::settle(Kernel &kernel, const std::function<Places()> &places, const s
     if (!s) break;
     split(kernel, s->first, s->second), now = places();
   }
-  std::stable_sort(axes.begin(), axes.end(), [&](const Axis &x, const Axis &y) { return x.reduce != y.reduce ? y.reduce : weight(x) > weight(y); });
+  std::stable_sort(axes.begin(), axes.end(), [&](const Axis &x, const Axis &y) {
+    return x.reduce != y.reduce ? y.reduce : weight(x) > weight(y);
+  });
   for (size_t i = 0; i + 1 < axes.size();)
-    if (mergeable(i, now)) merge(kernel, i), now = places();
-    else ++i;
+    if (mergeable(i, now))
+      merge(kernel, i), now = places();
+    else
+      ++i;
 }
 
 } // namespace trellis

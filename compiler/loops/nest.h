@@ -20,14 +20,15 @@ struct Places {
 };
 
 struct Nest {
-  std::vector<Axis> axes;   ///< outermost first; result axes before reduced ones
-  std::vector<Index> out;   ///< logical index of the result
-  std::vector<Index> red;   ///< position in the reduced axes
+  std::vector<Axis> axes; ///< outermost first; result axes before reduced ones
+  std::vector<Index> out; ///< logical index of the result
+  std::vector<Index> red; ///< position in the reduced axes
   /// An axis for each dim; those of extent 1 vanish.
   Nest(Kernel &k, const std::vector<int64_t> &out_dims, const std::vector<int64_t> &red_dims);
   /// Splits axes until every place is linear, sorts them (results before reduced ones, then by `weight`, the largest
   /// first) and merges neighbours that are contiguous in every place. `places` is asked anew after each change.
-  void settle(Kernel &kernel, const std::function<Places()> &places, const std::function<int64_t(const Axis &)> &weight);
+  void settle(Kernel &kernel, const std::function<Places()> &places,
+              const std::function<int64_t(const Axis &)> &weight);
   /// The same nest with variables, by id, replaced.
   Nest at(const std::vector<std::pair<int, Index>> &values) const;
 

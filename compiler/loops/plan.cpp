@@ -35,7 +35,9 @@ bool may_overwrite(const std::vector<Stmt> &body, int state, int next) {
     for (const Expr *l : all) {
       if (l->buffer != state) continue;
       reads = true;
-      bool pointwise = !l->dynamic && std::any_of(body.begin(), body.end(), [&](const Stmt &t) { return t.kind == Stmt::Kind::store && t.buffer == next && t.index == l->index && !t.dynamic; });
+      bool pointwise = !l->dynamic && std::any_of(body.begin(), body.end(), [&](const Stmt &t) {
+        return t.kind == Stmt::Kind::store && t.buffer == next && t.index == l->index && !t.dynamic;
+      });
       if (!pointwise) return false;
     }
     if (reads && written) return false;
@@ -46,8 +48,10 @@ bool may_overwrite(const std::vector<Stmt> &body, int state, int next) {
 
 void rename_buffer(std::vector<Stmt> &body, int from, int to) {
   for (Stmt &s : body) {
-    if (s.kind == Stmt::Kind::loop) rename_buffer(s.body, from, to);
-    else if (s.buffer == from) s.buffer = to;
+    if (s.kind == Stmt::Kind::loop)
+      rename_buffer(s.body, from, to);
+    else if (s.buffer == from)
+      s.buffer = to;
   }
 }
 
@@ -77,8 +81,10 @@ double flops(const Group &g) {
   if (!g.anchor || g.anchor->info().kind != OpKind::contraction) return 0;
   double n = double(g.anchor->type().size()), k = 1;
   const Shape &w = g.anchor->operands[1].shape();
-  if (g.anchor->op == Op::dot) k = double(w[w.size() - 2].value());
-  else for (size_t i = 1; i < w.size(); ++i) k *= double(w[i].value());
+  if (g.anchor->op == Op::dot)
+    k = double(w[w.size() - 2].value());
+  else
+    for (size_t i = 1; i < w.size(); ++i) k *= double(w[i].value());
   return 2 * n * k;
 }
 int64_t work(const Group &g) {
@@ -106,8 +112,10 @@ void Planner::run_body(const std::vector<int> &inputs, const std::vector<int> &o
 
 void Planner::run_groups() {
   for (size_t i = 0; i < fusion_.groups.size(); ++i)
-    if (const Node *n = fusion_.groups[i].anchor; n && takes_storage(*n)) n->op == Op::sort ? add_sort(int(i)) : add_control(int(i));
-    else add_group(int(i));
+    if (const Node *n = fusion_.groups[i].anchor; n && takes_storage(*n))
+      n->op == Op::sort ? add_sort(int(i)) : add_control(int(i));
+    else
+      add_group(int(i));
   finish_outputs();
 }
 
@@ -115,10 +123,12 @@ void Planner::declare() {
   for (Value v : graph_.inputs()) {
     const Attrs &a = v.node->attrs;
     std::string role = a.get_or<std::string>(Attr::role, "data");
-    ProgramTensor t{a.word(Attr::name), v.type(), layouts_.of(v), role == "param", a.get_or<std::string>(Attr::init, "")};
+    ProgramTensor t{a.word(Attr::name), v.type(), layouts_.of(v), role == "param",
+                    a.get_or<std::string>(Attr::init, "")};
     bool data = role == "data";
     auto &list = data ? out_.inputs : out_.states;
-    slot_of_[key(v)] = storage_.add_slot({data ? ProgramSlot::Kind::input : ProgramSlot::Kind::state, int(list.size()), 0, bytes(v)});
+    slot_of_[key(v)] =
+        storage_.add_slot({data ? ProgramSlot::Kind::input : ProgramSlot::Kind::state, int(list.size()), 0, bytes(v)});
     list.push_back(std::move(t));
   }
   for (const NamedValue &o : graph_.outputs) {
@@ -132,7 +142,9 @@ void Planner::declare() {
 void Planner::place_outputs() {
   for (size_t i = 0; i < graph_.outputs.size(); ++i) {
     Value v = graph_.outputs[i].value;
-    if (v.node->info().kind == OpKind::source || slot_of_.count(key(v)) || !layouts_.of(v).is_row_major(dims_of(v.shape()))) continue;
+    if (v.node->info().kind == OpKind::source || slot_of_.count(key(v)) ||
+        !layouts_.of(v).is_row_major(dims_of(v.shape())))
+      continue;
     slot_of_[key(v)] = output_slots_[i];
   }
 }
@@ -144,8 +156,10 @@ int Planner::slot(Value v, int call) {
     if (v.node->op == Op::constant) {
       Tensor t = v.node->attrs.get<Tensor>(Attr::value);
       Layout layout = layouts_.of(v);
-      s = storage_.add_constant(v.type(), layout, layout.is_row_major(t.dims()) ? t.reshaped({t.size()}) : reordered(t, layout));
-    } else s = storage_.add_arena(bytes(v));
+      s = storage_.add_constant(v.type(), layout,
+                                layout.is_row_major(t.dims()) ? t.reshaped({t.size()}) : reordered(t, layout));
+    } else
+      s = storage_.add_arena(bytes(v));
     it = slot_of_.emplace(key(v), s).first;
   }
   storage_.touch(it->second, call);
@@ -171,7 +185,9 @@ void Planner::add_group(int g) {
     };
     int next = find(u.next), state = find(u.state);
     bool mine = std::any_of(group.results.begin(), group.results.end(), [&](Value r) { return r.is(u.next); });
-    if (!mine || slot_of_.count(key(u.next)) || !(layouts_.of(u.state) == layouts_.of(u.next)) || read_later(u.state, g)) continue;
+    if (!mine || slot_of_.count(key(u.next)) || !(layouts_.of(u.state) == layouts_.of(u.next)) ||
+        read_later(u.state, g))
+      continue;
     if (state >= 0) {
       if (!may_overwrite(k.body, state, next)) continue;
       rename_buffer(k.body, next, state);
@@ -183,7 +199,8 @@ void Planner::add_group(int g) {
   call.kernel = int(out_.kernels.size()), call.name = label;
   for (Value v : lowered.slots) call.args.push_back(slot(v, storage_.now()));
   call.flops = k.flops = flops(group);
-  double cycles = group.anchor && group.anchor->info().kind == OpKind::contraction ? call.flops / 24 : double(work(group)) * 2;
+  double cycles =
+      group.anchor && group.anchor->info().kind == OpKind::contraction ? call.flops / 24 : double(work(group)) * 2;
   call.grain = std::max<int64_t>(1, int64_t(std::ceil(20000.0 * double(k.trip()) / std::max(cycles, 1.0))));
   call.flops *= storage_.repeats;
   storage_.add_call(std::move(call));
@@ -210,12 +227,16 @@ void Planner::finish_outputs() {
     copy(v, from, layouts_.of(v), output_slots_[i], Layout::row_major(dims_of(v.shape())));
   }
   // Successors that are not in place; through the arena where a state's successor is another state.
-  struct Move { const Update *u; int from; };
+  struct Move {
+    const Update *u;
+    int from;
+  };
   std::vector<Move> moves;
   for (const Update &u : graph_.updates) {
     int from = source(u.next), to = slot_of_.at(key(u.state));
     if (from == to) continue;
-    bool is_state = std::any_of(graph_.updates.begin(), graph_.updates.end(), [&](const Update &o) { return slot_of_.at(key(o.state)) == from; });
+    bool is_state = std::any_of(graph_.updates.begin(), graph_.updates.end(),
+                                [&](const Update &o) { return slot_of_.at(key(o.state)) == from; });
     if (is_state) {
       int temporary = storage_.add_arena(bytes(u.next));
       copy(u.next, from, layouts_.of(u.next), temporary, layouts_.of(u.next));
@@ -223,7 +244,8 @@ void Planner::finish_outputs() {
     }
     moves.push_back({&u, from});
   }
-  for (const Move &m : moves) copy(m.u->next, m.from, layouts_.of(m.u->next), slot_of_.at(key(m.u->state)), layouts_.of(m.u->state));
+  for (const Move &m : moves)
+    copy(m.u->next, m.from, layouts_.of(m.u->next), slot_of_.at(key(m.u->state)), layouts_.of(m.u->state));
 }
 
 int Planner::source(Value v) { return slot(v, storage_.now()); }

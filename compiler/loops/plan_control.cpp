@@ -28,9 +28,12 @@ struct CarryingBody {
 void Planner::add_control(int g) {
   const Node &n = *fusion_.groups[size_t(g)].anchor;
   std::string name = fmt::format("{}k{}_{}", name_, g, trellis::name(n.op));
-  if (n.op == Op::cond) add_cond(n, name);
-  else if (n.op == Op::loop) add_loop(n, name);
-  else add_scan(n, name);
+  if (n.op == Op::cond)
+    add_cond(n, name);
+  else if (n.op == Op::loop)
+    add_loop(n, name);
+  else
+    add_scan(n, name);
 }
 
 // Carried results hold the carried values from the start.
@@ -57,7 +60,8 @@ void Planner::add_cond(const Node &n, const std::string &name) {
   int test = storage_.add_call(branch), jump = 0;
   for (size_t b = 0; b < 2; ++b) {
     CarryingBody body(*n.bodies[b], 0, storage_.fuse);
-    Planner(storage_, *body.graph, body.fusion, fmt::format("{}.{}.", name, b ? "else" : "then")).run_body(given, results);
+    Planner(storage_, *body.graph, body.fusion, fmt::format("{}.{}.", name, b ? "else" : "then"))
+        .run_body(given, results);
     if (b) break;
     ProgramCall over;
     over.kind = Kind::jump, over.name = name;
@@ -111,7 +115,9 @@ void Planner::add_scan(const Node &n, const std::string &name) {
   using Kind = ProgramCall::Kind;
   ProgramCall loop;
   loop.kind = Kind::loop, loop.name = name, loop.loop = out_.loops++, loop.trips = trips;
-  auto moving = [&](int slot, const Type &t) { return storage_.add_moving(slot, loop.loop, t.bytes() / trips, trips, reverse); };
+  auto moving = [&](int slot, const Type &t) {
+    return storage_.add_moving(slot, loop.loop, t.bytes() / trips, trips, reverse);
+  };
   for (size_t i = 0; i < carries; ++i) inputs.push_back(results[i]);
   for (size_t i = carries; i < n.operands.size(); ++i) {
     int s = given[i - carries];

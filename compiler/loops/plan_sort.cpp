@@ -21,7 +21,8 @@ struct Lines {
 
 class SortKernel {
 public:
-  SortKernel(std::string name, const Lines &l, DType t, bool descending) : lines_(l), dtype_(t), descending_(descending) {
+  SortKernel(std::string name, const Lines &l, DType t, bool descending)
+      : lines_(l), dtype_(t), descending_(descending) {
     k_.name = std::move(name);
     o_ = k_.var(l.outer), i_ = k_.var(l.extent), q_ = k_.var(l.inner);
   }
@@ -76,9 +77,15 @@ private:
   const Expr *both(const Expr *a, int64_t bits) { return k_.op(Op::bit_and, {a, number(bits)}, DType::i64); }
   const Expr *least(const Expr *a, int64_t v) { return k_.op(Op::min, {a, number(v)}, DType::i64); }
   const Expr *most(const Expr *a, int64_t v) { return k_.op(Op::max, {a, number(v)}, DType::i64); }
-  const Expr *select(const Expr *c, const Expr *a, const Expr *b, DType t = DType::i64) { return k_.op(Op::select, {c, a, b}, t); }
-  const Expr *inverted(const Expr *c) { return k_.op(Op::bit_xor, {c, k_.constant_bits(DType::boolean, 1)}, DType::boolean); }
-  const Expr *scaled(const Expr *i) { return lines_.inner == 1 ? i : k_.op(Op::mul, {i, number(lines_.inner)}, DType::i64); }
+  const Expr *select(const Expr *c, const Expr *a, const Expr *b, DType t = DType::i64) {
+    return k_.op(Op::select, {c, a, b}, t);
+  }
+  const Expr *inverted(const Expr *c) {
+    return k_.op(Op::bit_xor, {c, k_.constant_bits(DType::boolean, 1)}, DType::boolean);
+  }
+  const Expr *scaled(const Expr *i) {
+    return lines_.inner == 1 ? i : k_.op(Op::mul, {i, number(lines_.inner)}, DType::i64);
+  }
   const Expr *at(int buffer, const Expr *i) { return k_.load(buffer, line(), scaled(i)); }
   /// NaN comes last in either order.
   const Expr *less(const Expr *a, const Expr *b) {
@@ -107,14 +114,17 @@ void Planner::add_sort(int g) {
   int from = source(x), values = slot(n.result(0), storage_.now()), order = slot(n.result(1), storage_.now());
   if (x.type().size() == 0) return;
   Lines lines(x.shape(), size_t(n.attrs.i(Attr::axis)));
-  auto kernel = [&](const std::string &what) { return SortKernel(name + what, lines, x.dtype(), n.attrs.flag(Attr::descending)); };
+  auto kernel = [&](const std::string &what) {
+    return SortKernel(name + what, lines, x.dtype(), n.attrs.flag(Attr::descending));
+  };
   int levels = 0;
   while (int64_t(1) << levels < lines.extent) ++levels;
   int other = levels ? storage_.add_arena(8 * lines.size()) : order, now = levels % 2 ? other : order;
   storage_.add_kernel(kernel(".begin").begin(), lines.size(), {now});
   for (int level = 0; level < levels; ++level) {
     int next = now == order ? other : order;
-    storage_.add_kernel(kernel(fmt::format(".merge{}", int64_t(1) << level)).merge(level), lines.size() * (level + 2), {from, now, next});
+    storage_.add_kernel(kernel(fmt::format(".merge{}", int64_t(1) << level)).merge(level), lines.size() * (level + 2),
+                        {from, now, next});
     now = next;
   }
   storage_.add_kernel(kernel(".end").end(), lines.size(), {from, order, values});

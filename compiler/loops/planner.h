@@ -35,8 +35,8 @@ public:
   void add_kernel(Kernel k, int64_t work, std::vector<int> args);
 
 private:
-  std::unordered_map<int, ArenaRequest> live_;   // by slot
-  std::unordered_map<int, int> base_;            // of slots within another: that one
+  std::unordered_map<int, ArenaRequest> live_; // by slot
+  std::unordered_map<int, int> base_;          // of slots within another: that one
 };
 
 class Planner {

@@ -13,7 +13,8 @@ static Accesses accesses(Lowering &l, const Nest &nest) {
 }
 
 // A vector loop over `lane` of the results at `at`, in parallel loops over `outer`.
-static void append_vectors(std::vector<Stmt> &out, Lowering &l, const Nest &at, IndexVar lane, const std::vector<Axis> &outer) {
+static void append_vectors(std::vector<Stmt> &out, Lowering &l, const Nest &at, IndexVar lane,
+                           const std::vector<Axis> &outer) {
   l.pull.clear();
   std::vector<Stmt> body;
   body.push_back(make_loop(Stmt::Loop::vector, lane, l.store_results(at.out), l.lanes()));
@@ -28,7 +29,9 @@ static std::optional<size_t> turned_axis(Lowering &l, const Nest &nest) {
   constexpr int64_t kNear = 4;
   int lanes = l.lanes();
   if (l.group.results.size() != 1 || lanes < 2 || nest.axes.size() < 2) return std::nullopt;
-  if (l.group.results[0].dtype() == DType::boolean || size_of(l.group.results[0].dtype()) * lanes != l.machine.vector_bytes) return std::nullopt;
+  if (l.group.results[0].dtype() == DType::boolean ||
+      size_of(l.group.results[0].dtype()) * lanes != l.machine.vector_bytes)
+    return std::nullopt;
   IndexVar last = nest.axes.back().var;
   if (last.extent < lanes || l.result_places(nest.out)[0].coefficient(last.id) != 1) return std::nullopt;
   Accesses a = accesses(l, nest);
@@ -54,7 +57,8 @@ static std::vector<Stmt> lower_turned(Lowering &l, const Nest &nest, size_t w) {
   int64_t columns = across.extent / lanes, blocks = last.extent / lanes;
   IndexVar cb = l.kernel.var(columns), jb = l.kernel.var(blocks);
   DType t = l.group.results[0].dtype();
-  int square = l.kernel.add_buffer({fmt::format("square{}", l.kernel.buffers.size()), t, Space::reg, int64_t(lanes) * lanes, lanes});
+  int square = l.kernel.add_buffer(
+      {fmt::format("square{}", l.kernel.buffers.size()), t, Space::reg, int64_t(lanes) * lanes, lanes});
   auto over = [&](bool load) { // rows along one axis, lanes along the other
     IndexVar row = l.kernel.var(lanes), lane = l.kernel.var(lanes);
     Index x = Index(cb) * lanes + Index(load ? lane : row), y = Index(jb) * lanes + Index(load ? row : lane);
@@ -107,7 +111,8 @@ std::vector<Stmt> lower_pointwise(Lowering &l) {
   int64_t trip = 1;
   for (const Axis &a : outer) trip *= a.var.extent;
   std::vector<Stmt> out;
-  int64_t blocks = trip < 8 && inner.extent >= 2 * kBlock ? inner.extent / kBlock : 0, left = inner.extent - blocks * kBlock;
+  int64_t blocks = trip < 8 && inner.extent >= 2 * kBlock ? inner.extent / kBlock : 0,
+          left = inner.extent - blocks * kBlock;
   if (blocks) {
     IndexVar b = l.kernel.var(blocks), j = l.kernel.var(kBlock);
     std::vector<Axis> axes = outer;

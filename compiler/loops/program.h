@@ -7,17 +7,17 @@ namespace trellis {
 
 struct ProgramTensor {
   std::string name;
-  Type type;              ///< logical, all dims bound
-  Layout layout;          ///< of states and constants; inputs and outputs are row-major
-  bool trained = false;   ///< of a state: a parameter
-  std::string init;       ///< of a state: its initialiser
+  Type type;            ///< logical, all dims bound
+  Layout layout;        ///< of states and constants; inputs and outputs are row-major
+  bool trained = false; ///< of a state: a parameter
+  std::string init;     ///< of a state: its initialiser
 };
 
 struct ProgramSlot {
   enum class Kind : uint8_t { arena, input, output, state, constant } kind = Kind::arena;
-  int index = 0;       ///< of the input, output, state or constant
-  int64_t offset = 0;  ///< bytes
-  int64_t bytes = 0;   ///< that the slot spans
+  int index = 0;      ///< of the input, output, state or constant
+  int64_t offset = 0; ///< bytes
+  int64_t bytes = 0;  ///< that the slot spans
   struct Move {
     int loop = 0;
     int64_t stride = 0; ///< bytes
@@ -27,10 +27,10 @@ struct ProgramSlot {
 
 /// A call of a kernel, or a word of control: what runs next.
 struct ProgramCall {
-  int kernel = 0;          ///< number in Program::kernels; calls of equal kernels share one
-  std::string name;        ///< for profiles
-  std::vector<int> args;   ///< slot numbers, in the order of the kernel's slots
-  int64_t grain = 1;       ///< fewest iterations worth a thread
+  int kernel = 0;        ///< number in Program::kernels; calls of equal kernels share one
+  std::string name;      ///< for profiles
+  std::vector<int> args; ///< slot numbers, in the order of the kernel's slots
+  int64_t grain = 1;     ///< fewest iterations worth a thread
   double flops = 0;
   enum class Kind : uint8_t {
     kernel,
@@ -39,9 +39,9 @@ struct ProgramCall {
     branch, ///< on to `target` where the bool in args[0] is false
     jump    ///< on to `target`
   } kind = Kind::kernel;
-  int loop = 0;     ///< number of a loop, in order of the list
+  int loop = 0;      ///< number of a loop, in order of the list
   int64_t trips = 0; ///< most iterations of a loop
-  int target = 0;   ///< number of a call, or that of all calls: the end
+  int target = 0;    ///< number of a call, or that of all calls: the end
 };
 
 struct ProgramIndexCheck {

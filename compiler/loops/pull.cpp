@@ -7,26 +7,31 @@ namespace trellis {
 
 static uint64_t key(Value v) { return uint64_t(v.node->id) << 8 | v.index; }
 
-Op combine_op(const std::string &kind) { return kind == "sum" ? Op::add : kind == "prod" ? Op::mul : kind == "max" ? Op::max : Op::min; }
+Op combine_op(const std::string &kind) {
+  return kind == "sum" ? Op::add : kind == "prod" ? Op::mul : kind == "max" ? Op::max : Op::min;
+}
 
 const Expr *identity(Kernel &k, const std::string &kind, DType t) {
   if (kind == "sum") return k.constant(t, 0);
   if (kind == "prod") return k.constant(t, 1);
   bool least = kind == "max";
-  if (is_float(t)) return k.constant(t, least ? -std::numeric_limits<double>::infinity() : std::numeric_limits<double>::infinity());
+  if (is_float(t))
+    return k.constant(t, least ? -std::numeric_limits<double>::infinity() : std::numeric_limits<double>::infinity());
   if (t == DType::boolean) return k.constant_bits(t, least ? 0 : 1);
   int bits = 8 * size_of(t);
   uint64_t all = bits == 64 ? ~uint64_t(0) : (uint64_t(1) << bits) - 1, sign = uint64_t(1) << (bits - 1);
   return k.constant_bits(t, is_unsigned_int(t) ? (least ? 0 : all) : (least ? sign : sign - 1));
 }
 
-Pull::Pull(Kernel &k, const Fusion &f, const Group &g, LayoutOf layout) : kernel_(k), fusion_(f), group_(g), layout_of_(std::move(layout)) {}
+Pull::Pull(Kernel &k, const Fusion &f, const Group &g, LayoutOf layout)
+    : kernel_(k), fusion_(f), group_(g), layout_of_(std::move(layout)) {}
 
 int Pull::slot(Value v) {
   auto [it, fresh] = slot_of_.try_emplace(key(v), 0);
   if (!fresh) return it->second;
   TRELLIS_CHECK(kernel_.slots() == int(kernel_.buffers.size()), "slots come before local buffers");
-  TRELLIS_CHECK(v.node->op == Op::input || v.node->op == Op::constant || fusion_.stored(v), "a slot of a value that nothing stores");
+  TRELLIS_CHECK(v.node->op == Op::input || v.node->op == Op::constant || fusion_.stored(v),
+                "a slot of a value that nothing stores");
   it->second = kernel_.add_buffer({fmt::format("s{}", slots_.size()), v.dtype(), Space::slot, layout(v).size});
   slots_.push_back(v);
   return it->second;
@@ -61,7 +66,8 @@ std::vector<Index> Pull::result_index(Value r, const std::vector<Index> &index) 
     return at;
   }
   for (const Node *n : path) // from the anchor outwards
-    if (n->op == Op::reshape) at = delinearize(linearize(at, dims_of(n->operands[0].shape())), dims_of(n->type().shape));
+    if (n->op == Op::reshape)
+      at = delinearize(linearize(at, dims_of(n->operands[0].shape())), dims_of(n->type().shape));
     else {
       std::vector<Index> moved;
       for (int64_t p : n->attrs.ints(Attr::perm)) moved.push_back(at[size_t(p)]);
@@ -89,7 +95,8 @@ const Expr *Pull::compute(Value v, const std::vector<Index> &index) {
     std::copy_n(t.data(), size_of(t.dtype()), reinterpret_cast<std::byte *>(&bits));
     return kernel_.constant_bits(t.dtype(), bits);
   }
-  if (n.op == Op::input || n.op == Op::constant || (fusion_.stored(v) && !own)) return kernel_.load(slot(v), layout(v).offset(index));
+  if (n.op == Op::input || n.op == Op::constant || (fusion_.stored(v) && !own))
+    return kernel_.load(slot(v), layout(v).offset(index));
   if (n.op == Op::iota) {
     DType t = n.type().dtype;
     const Expr *i = kernel_.index(index[size_t(n.attrs.i(Attr::axis))], is_float(t) ? DType::i64 : t);
@@ -99,7 +106,8 @@ const Expr *Pull::compute(Value v, const std::vector<Index> &index) {
   if (n.op == Op::gather) return gather(n, index);
   if (n.op == Op::reduce) return inline_reduction(n, index);
   if (n.info().kind != OpKind::elementwise)
-    throw CompileError(n.loc, fmt::format("{}: native code for this op is not supported; `--interpret` runs it", name(n.op)));
+    throw CompileError(n.loc,
+                       fmt::format("{}: native code for this op is not supported; `--interpret` runs it", name(n.op)));
   std::vector<const Expr *> args;
   for (Value o : n.operands) args.push_back(at(o, index));
   return kernel_.op(n.op, std::move(args), n.type().dtype);
@@ -108,7 +116,8 @@ const Expr *Pull::compute(Value v, const std::vector<Index> &index) {
 const Expr *Pull::read(const Node &n, const ReadMap &map) {
   std::vector<const Read *> live; // an operand without elements, and one whose guards never hold, is not read
   for (const Read &r : map.reads) {
-    bool never = std::any_of(r.guards.begin(), r.guards.end(), [](const IndexGuard &g) { return g.e.max() < g.lo || g.e.min() >= g.hi; });
+    bool never = std::any_of(r.guards.begin(), r.guards.end(),
+                             [](const IndexGuard &g) { return g.e.max() < g.lo || g.e.min() >= g.hi; });
     if (!never && n.operands[size_t(r.operand)].type().size() != 0) live.push_back(&r);
   }
   bool sum = map.combine == ReadMap::Combine::sum;
@@ -132,7 +141,9 @@ std::pair<Index, const Expr *> Pull::at_runtime(const Index &e, int var, const E
   for (const IndexTerm &t : e.terms()) {
     const IndexAtom &a = *t.atom;
     if (a.kind == IndexAtom::Kind::var ? a.var.id != var : !a.arg->uses(var)) {
-      Index term = a.kind == IndexAtom::Kind::var ? Index(a.var) : a.kind == IndexAtom::Kind::div ? *a.arg / a.k : *a.arg % a.k;
+      Index term = a.kind == IndexAtom::Kind::var   ? Index(a.var)
+                   : a.kind == IndexAtom::Kind::div ? *a.arg / a.k
+                                                    : *a.arg % a.k;
       fixed = fixed + term * t.coef;
       continue;
     }
@@ -140,8 +151,10 @@ std::pair<Index, const Expr *> Pull::at_runtime(const Index &e, int var, const E
     if (a.kind != IndexAtom::Kind::var) {
       int64_t up = a.arg->min() < 0 ? (-a.arg->min() + a.k - 1) / a.k : 0; // multiples of k that make it no less than 0
       auto [rest, inner] = at_runtime(*a.arg + up * a.k, var, value);
-      if (!rest.is_constant()) inner = i64(Op::add, inner, kernel_.index(rest));
-      else if (rest.constant()) inner = i64(Op::add, inner, number(rest.constant()));
+      if (!rest.is_constant())
+        inner = i64(Op::add, inner, kernel_.index(rest));
+      else if (rest.constant())
+        inner = i64(Op::add, inner, number(rest.constant()));
       bool div = a.kind == IndexAtom::Kind::div;
       x = i64(div ? Op::div : Op::rem, inner, number(a.k));
       if (div && up) x = i64(Op::add, x, number(-up));
@@ -176,7 +189,8 @@ const Expr *Pull::gather(const Node &n, const std::vector<Index> &index) {
   std::vector<Index> place = rest;
   for (; !stored.is(deepest) && !fusion_.stored(stored); stored = stored.node->operands[0])
     place = stored.node->info().map(*stored.node, place).reads[0].index;
-  if (is_immediate(*stored.node)) return kernel_.op(Op::select, {inside, at(stored, place), kernel_.constant_bits(t, 0)}, t);
+  if (is_immediate(*stored.node))
+    return kernel_.op(Op::select, {inside, at(stored, place), kernel_.constant_bits(t, 0)}, t);
   Index offset = layout(stored).offset(place);
   auto [fixed, dynamic] = at_runtime(offset, probe.id, clamped);
   return kernel_.op(Op::select, {inside, kernel_.load(slot(stored), fixed, dynamic), kernel_.constant_bits(t, 0)}, t);
@@ -189,8 +203,11 @@ const Expr *Pull::inline_reduction(const Node &n, const std::vector<Index> &inde
   std::vector<Index> full(shape.size());
   std::vector<int64_t> dims;
   for (size_t i = 0, o = 0; i < shape.size(); ++i) {
-    if (std::binary_search(axes.begin(), axes.end(), int64_t(i))) { dims.push_back(shape[i]); o += keep; }
-    else full[i] = index[o++];
+    if (std::binary_search(axes.begin(), axes.end(), int64_t(i))) {
+      dims.push_back(shape[i]);
+      o += keep;
+    } else
+      full[i] = index[o++];
   }
   int64_t count = 1;
   for (int64_t d : dims) count *= d;

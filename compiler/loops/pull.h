@@ -20,7 +20,10 @@ public:
   const Values &slots() const { return slots_; }
   const Layout &layout(Value v);
   /// What the anchor's result is at the point where the epilogue is pulled.
-  void set_anchor(const Expr *e) { anchor_ = e; memo_.clear(); }
+  void set_anchor(const Expr *e) {
+    anchor_ = e;
+    memo_.clear();
+  }
   /// Forgets shared expressions: called when the nest's variables change.
   void clear() { memo_.clear(); }
   /// The index of result `r` of the group when the anchor's (or first result's) is `index`.

@@ -75,7 +75,8 @@ private:
       l_.pull.set_anchor(nullptr);
       return a.with(std::move(stores));
     };
-    nest_.settle(k_, places, [&](const Axis &a) { return loads_.empty() ? 0 : loads_[0].coefficient(a.var.id).value_or(0); });
+    nest_.settle(k_, places,
+                 [&](const Axis &a) { return loads_.empty() ? 0 : loads_[0].coefficient(a.var.id).value_or(0); });
     l_.pull.clear();
   }
 
@@ -106,9 +107,12 @@ private:
     };
     l_.pull.clear();
     auto append = [&](std::vector<Stmt> more) { std::move(more.begin(), more.end(), std::back_inserter(out)); };
-    append(over([&](const Nest &, const Index &j) { return std::vector<Stmt>{make_store(acc, j, identity(k_, kind(), dtype()))}; }));
+    append(over([&](const Nest &, const Index &j) {
+      return std::vector<Stmt>{make_store(acc, j, identity(k_, kind(), dtype()))};
+    }));
     append(reduce_loops(reduced_, over([&](const Nest &n, const Index &j) {
-                          return std::vector<Stmt>{make_store(acc, j, k_.op(combine(), {k_.load(acc, j), element(n)}, dtype()))};
+                          return std::vector<Stmt>{
+                              make_store(acc, j, k_.op(combine(), {k_.load(acc, j), element(n)}, dtype()))};
                         })));
     append(over([&](const Nest &n, const Index &j) {
       l_.pull.set_anchor(k_.load(acc, j));
@@ -147,14 +151,19 @@ private:
     IndexVar axis = v->var;
     reduced_.erase(v);
     int64_t lanes = l_.machine.lanes(size_of(dtype())), n = axis.extent;
-    int64_t width = n >= 4 * lanes ? 4 * lanes : n >= lanes ? lanes : 0, blocks = width ? n / width : 0, left = width ? n - blocks * width : n;
-    int acc = width ? k_.add_buffer({"acc" + std::to_string(k_.buffers.size()), dtype(), Space::reg, width, int(lanes)}) : -1;
+    int64_t width = n >= 4 * lanes ? 4 * lanes
+                    : n >= lanes   ? lanes
+                                   : 0,
+            blocks = width ? n / width : 0, left = width ? n - blocks * width : n;
+    int acc =
+        width ? k_.add_buffer({"acc" + std::to_string(k_.buffers.size()), dtype(), Space::reg, width, int(lanes)}) : -1;
     int64_t more = left / lanes * lanes, rest = left - more; // whole registers, then single elements
     int tail = rest ? k_.add_buffer({"tail" + std::to_string(k_.buffers.size()), dtype(), Space::reg, 1, 1}) : -1;
     std::vector<Stmt> out, inner;
     l_.pull.clear();
     auto step = [&](int into, const Index &slot, const Index &position) {
-      return std::vector<Stmt>{make_store(into, slot, k_.op(combine(), {k_.load(into, slot), element(nest_.at({{axis.id, position}}))}, dtype()))};
+      return std::vector<Stmt>{make_store(
+          into, slot, k_.op(combine(), {k_.load(into, slot), element(nest_.at({{axis.id, position}}))}, dtype()))};
     };
     auto vector_loop = [&](std::vector<Stmt> body, IndexVar j) {
       return make_loop(Stmt::Loop::vector, j, std::move(body), int(lanes), true);

@@ -24,14 +24,16 @@ std::vector<Stmt> lower_scatter(Lowering &l) {
   auto loops = [&](const std::vector<IndexVar> &all, std::vector<Stmt> body, bool vector) {
     for (size_t i = all.size(); i-- > 0;) {
       std::vector<Stmt> level;
-      level.push_back(make_loop(vector && i + 1 == all.size() ? Stmt::Loop::vector : Stmt::Loop::serial, all[i], std::move(body), l.lanes()));
+      level.push_back(make_loop(vector && i + 1 == all.size() ? Stmt::Loop::vector : Stmt::Loop::serial, all[i],
+                                std::move(body), l.lanes()));
       body = std::move(level);
     }
     return body;
   };
   std::vector<IndexVar> base_vars;
   std::vector<Index> at = vars(shape, base_vars);
-  std::vector<Stmt> body = loops(base_vars, {make_store(out, l.pull.layout(result).offset(at), l.pull.at(n.operands[0], at))}, true);
+  std::vector<Stmt> body =
+      loops(base_vars, {make_store(out, l.pull.layout(result).offset(at), l.pull.at(n.operands[0], at))}, true);
 
   std::vector<IndexVar> update_vars;
   std::vector<Index> u = vars(n.operands[2].shape(), update_vars);
@@ -39,7 +41,9 @@ std::vector<Stmt> lower_scatter(Lowering &l) {
   const Expr *i = l.pull.at(n.operands[1], where);
   if (i->dtype != DType::i64) i = k.op(Op::cast, {i}, DType::i64);
   int64_t extent = shape[axis];
-  const Expr *clamped = k.op(Op::max, {k.op(Op::min, {i, k.constant(DType::i64, double(extent - 1))}, DType::i64), k.constant(DType::i64, 0)}, DType::i64);
+  const Expr *clamped = k.op(
+      Op::max, {k.op(Op::min, {i, k.constant(DType::i64, double(extent - 1))}, DType::i64), k.constant(DType::i64, 0)},
+      DType::i64);
   std::vector<Index> place(u.begin(), u.begin() + std::ptrdiff_t(axis));
   IndexVar probe = k.var(extent);
   place.push_back(Index(probe));
@@ -47,10 +51,12 @@ std::vector<Stmt> lower_scatter(Lowering &l) {
   Index offset = l.pull.layout(result).offset(place);
   std::optional<int64_t> stride = offset.coefficient(probe.id);
   TRELLIS_CHECK(stride.has_value(), "the scattered axis has a split layout");
-  Index fixed = offset.substitute([&](IndexVar v) { return v.id == probe.id ? std::optional<Index>(Index(0)) : std::nullopt; });
+  Index fixed =
+      offset.substitute([&](IndexVar v) { return v.id == probe.id ? std::optional<Index>(Index(0)) : std::nullopt; });
   const Expr *dynamic = k.op(Op::mul, {clamped, k.constant(DType::i64, double(*stride))}, DType::i64);
   const Expr *update = l.pull.at(n.operands[2], u);
-  Stmt store = make_store(out, fixed, kind == "set" ? update : k.op(combine_op(kind), {k.load(out, fixed, dynamic), update}, t));
+  Stmt store =
+      make_store(out, fixed, kind == "set" ? update : k.op(combine_op(kind), {k.load(out, fixed, dynamic), update}, t));
   store.dynamic = dynamic;
   store.when = k.op(Op::eq, {i, clamped}, DType::boolean);
   bool rows = axis + count < u.size(); // whole rows are added: lanes along them

@@ -81,7 +81,8 @@ struct Chooser {
           std::optional<int64_t> sa = pack && a_moves ? 1 : lane.a, sb = pack && b_moves ? 1 : lane.b;
           double loaded = loads(sa, a_rows, r, n) + loads(sb, b_rows, r, n);
           double store = *lane.store == 1 ? 1.5 : 1.5 * lanes;
-          double touched = footprint(true, a_rows ? t : -1, r) * (a_moves ? double(n) * lanes : 1) + footprint(false, b_rows ? t : -1, r) * (b_moves ? double(n) * lanes : 1);
+          double touched = footprint(true, a_rows ? t : -1, r) * (a_moves ? double(n) * lanes : 1) +
+                           footprint(false, b_rows ? t : -1, r) * (b_moves ? double(n) * lanes : 1);
           double arithmetic = steps * step_cycles(double(r) * n, loaded);
           return arithmetic + traffic(touched, arithmetic) + r * n * (1 + store) + 12;
         };
@@ -98,18 +99,24 @@ struct Chooser {
             double c = 0;
             if (chunks) {
               EvenSplit tv = split_evenly(chunks, vectors);
-              c += double(tv.first) * tile(r, int(tv.size), pack) + (tv.rest ? double(tv.rest) * tile(r, int(tv.size - 1), pack) : 0);
+              c += double(tv.first) * tile(r, int(tv.size), pack) +
+                   (tv.rest ? double(tv.rest) * tile(r, int(tv.size - 1), pack) : 0);
             }
             return c + (tail ? tile(r, 1, pack) : 0);
           };
-          total += double(tr.first) * columns(int(tr.size)) + (tr.rest ? double(tr.rest) * columns(int(tr.size - 1)) : 0);
+          total +=
+              double(tr.first) * columns(int(tr.size)) + (tr.rest ? double(tr.rest) * columns(int(tr.size - 1)) : 0);
           total *= others;
           double panel = steps * double(extent(v)) * double(bytes);
-          if (pack) total += steps * double(chunks + (tail != 0)) * (moving == 1 ? 2.5 : 2.0 * lanes);
-          else if (one_moves && moving == 1 && !panel_order(v, vectors) && panel > double(machine.l1_bytes) / 2 && extent(t) > 4 * rows) total *= 1.12;
+          if (pack)
+            total += steps * double(chunks + (tail != 0)) * (moving == 1 ? 2.5 : 2.0 * lanes);
+          else if (one_moves && moving == 1 && !panel_order(v, vectors) && panel > double(machine.l1_bytes) / 2 &&
+                   extent(t) > 4 * rows)
+            total *= 1.12;
           // Of equal tiles, the one whose rows lie closer together.
           double apart = row ? std::log2(1.0 + double(std::abs(a_rows ? *row->a : *row->b))) : 0;
-          consider({.lane_axis = v, .row_axis = t, .rows = rows, .vectors = vectors, .pack = pack}, total * (1 + 1e-4 * apart));
+          consider({.lane_axis = v, .row_axis = t, .rows = rows, .vectors = vectors, .pack = pack},
+                   total * (1 + 1e-4 * apart));
         }
       }
   }
@@ -139,15 +146,20 @@ struct Chooser {
       for (int columns = 1; columns <= std::min<int64_t>(6, extent(c)); ++columns) {
         if (rows * columns + std::min(rows, columns) + 1 > machine.registers) continue;
         auto tile = [&](int64_t r, int64_t n) {
-          double work = steps / double(extent(v)) * (double(whole) * step_cycles(double(r * n), double(r + n)) + double(tail) * std::max(4.0, double(r * n)));
-          return work + traffic(footprint(true, t, r) + footprint(false, c, n), work) + double(r * n) * (8 + (tail ? 2 : 0)) + 12;
+          double work =
+              steps / double(extent(v)) *
+              (double(whole) * step_cycles(double(r * n), double(r + n)) + double(tail) * std::max(4.0, double(r * n)));
+          return work + traffic(footprint(true, t, r) + footprint(false, c, n), work) +
+                 double(r * n) * (8 + (tail ? 2 : 0)) + 12;
         };
         EvenSplit tr = split_evenly(extent(t), rows), tc = split_evenly(extent(c), columns);
         double total = 0;
         for (auto [r, nr] : {std::pair(tr.size, tr.first), std::pair(tr.size - 1, tr.rest)})
           for (auto [n, nc] : {std::pair(tc.size, tc.first), std::pair(tc.size - 1, tc.rest)})
             if (nr && nc) total += double(nr) * double(nc) * tile(r, n);
-        consider({.lane_axis = v, .lanes_reduce = true, .row_axis = t, .column_axis = c, .rows = rows, .vectors = columns}, total * others);
+        consider(
+            {.lane_axis = v, .lanes_reduce = true, .row_axis = t, .column_axis = c, .rows = rows, .vectors = columns},
+            total * others);
       }
   }
 
@@ -173,7 +185,8 @@ struct Chooser {
 
 } // namespace
 
-ContractionSchedule choose_schedule(const std::vector<AxisStrides> &axes, const Machine &m, int lanes, int64_t element_bytes) {
+ContractionSchedule choose_schedule(const std::vector<AxisStrides> &axes, const Machine &m, int lanes,
+                                    int64_t element_bytes) {
   return Chooser{axes, m, lanes, element_bytes}.run();
 }
 

@@ -75,7 +75,8 @@ void Storage::copy(const Type &t, int from, const Layout &from_layout, int to, c
   if (t.size() == 0) return;
   Kernel k;
   k.name = fmt::format("copy{}", now());
-  int src = k.add_buffer({"from", t.dtype, Space::slot, from_layout.size, 1}), dst = k.add_buffer({"to", t.dtype, Space::slot, to_layout.size, 1});
+  int src = k.add_buffer({"from", t.dtype, Space::slot, from_layout.size, 1}),
+      dst = k.add_buffer({"to", t.dtype, Space::slot, to_layout.size, 1});
   std::vector<int64_t> dims = dims_of(t.shape);
   bool flat = from_layout == to_layout;
   if (flat) dims = {from_layout.size};

@@ -42,7 +42,8 @@ int Kernel::slots() const {
 
 const Expr *Kernel::load(int buffer, Index index, const Expr *dynamic) {
   Expr &e = exprs.emplace_back();
-  e.kind = Expr::Kind::load, e.dtype = buffers[size_t(buffer)].dtype, e.buffer = buffer, e.index = std::move(index), e.dynamic = dynamic;
+  e.kind = Expr::Kind::load, e.dtype = buffers[size_t(buffer)].dtype, e.buffer = buffer, e.index = std::move(index),
+  e.dynamic = dynamic;
   return &e;
 }
 const Expr *Kernel::constant(DType t, double v) {
@@ -80,7 +81,8 @@ const Expr *Kernel::guarded(std::vector<IndexGuard> guards, const Expr *inside, 
 }
 const Expr *Kernel::lanes(int buffer, Index from, int64_t count, Op combine) {
   Expr &e = exprs.emplace_back();
-  e.kind = Expr::Kind::lanes, e.dtype = buffers[size_t(buffer)].dtype, e.buffer = buffer, e.index = std::move(from), e.count = count, e.op = combine;
+  e.kind = Expr::Kind::lanes, e.dtype = buffers[size_t(buffer)].dtype, e.buffer = buffer, e.index = std::move(from),
+  e.count = count, e.op = combine;
   return &e;
 }
 
@@ -100,7 +102,8 @@ int64_t Kernel::trip() const {
 
 Stmt make_loop(Stmt::Loop kind, IndexVar var, std::vector<Stmt> body, int lanes, bool unroll_chunks) {
   Stmt s;
-  s.kind = Stmt::Kind::loop, s.loop = kind, s.var = var, s.body = std::move(body), s.lanes = lanes, s.unroll_chunks = unroll_chunks;
+  s.kind = Stmt::Kind::loop, s.loop = kind, s.var = var, s.body = std::move(body), s.lanes = lanes,
+  s.unroll_chunks = unroll_chunks;
   return s;
 }
 Stmt make_store(int buffer, Index index, const Expr *value) {
@@ -125,7 +128,8 @@ struct Printer {
   }
   std::string guards(const std::vector<IndexGuard> &all) {
     std::string s;
-    for (const IndexGuard &g : all) s += fmt::format("{}{} <= {} < {}", s.empty() ? "" : " and ", g.lo, index(g.e), g.hi);
+    for (const IndexGuard &g : all)
+      s += fmt::format("{}{} <= {} < {}", s.empty() ? "" : " and ", g.lo, index(g.e), g.hi);
     return s;
   }
   std::string place(int buffer, const Index &i, const Expr *dynamic) {
@@ -158,8 +162,11 @@ struct Printer {
       return is_float(e->dtype) ? fmt::format("{}", t.get(0)) : fmt::format("{}", t.get_int(0));
     }
     case Expr::Kind::index: return fmt::format("{}({})", name(e->dtype), index(e->index));
-    case Expr::Kind::lanes: return fmt::format("{}.lanes({}[{}], {})", name(e->op), k.buffers[size_t(e->buffer)].name, index(e->index), e->count);
-    case Expr::Kind::guarded: return fmt::format("({} ? {} : {})", guards(e->guards), expr(e->args[0]), expr(e->args[1]));
+    case Expr::Kind::lanes:
+      return fmt::format("{}.lanes({}[{}], {})", name(e->op), k.buffers[size_t(e->buffer)].name, index(e->index),
+                         e->count);
+    case Expr::Kind::guarded:
+      return fmt::format("({} ? {} : {})", guards(e->guards), expr(e->args[0]), expr(e->args[1]));
     case Expr::Kind::op: break;
     }
     std::string s;
@@ -171,7 +178,9 @@ struct Printer {
     static constexpr const char *kLoops[] = {"for", "parallel", "unroll", "vector"};
     for (const Stmt &s : all)
       if (s.kind == Stmt::Kind::loop) {
-        out += fmt::format("{}{} i{} < {}{}:\n", pad, kLoops[int(s.loop)], s.var.id, s.var.extent, s.loop == Stmt::Loop::vector ? fmt::format(" by {}{}", s.lanes, s.unroll_chunks ? " unrolled" : "") : "");
+        out += fmt::format(
+            "{}{} i{} < {}{}:\n", pad, kLoops[int(s.loop)], s.var.id, s.var.extent,
+            s.loop == Stmt::Loop::vector ? fmt::format(" by {}{}", s.lanes, s.unroll_chunks ? " unrolled" : "") : "");
         stmts(s.body, depth + 1);
       } else if (s.kind == Stmt::Kind::transpose) {
         out += fmt::format("{}transpose {}\n", pad, k.buffers[size_t(s.buffer)].name);
@@ -181,7 +190,8 @@ struct Printer {
         for (const Expr *e : {s.value, s.dynamic, s.when}) define(e, pad);
         std::string when = guards(s.guards);
         if (s.when) when += (when.empty() ? "" : " and ") + expr(s.when);
-        out += fmt::format("{}{} = {}{}\n", pad, place(s.buffer, s.index, s.dynamic), expr(s.value), when.empty() ? "" : " if " + when);
+        out += fmt::format("{}{} = {}{}\n", pad, place(s.buffer, s.index, s.dynamic), expr(s.value),
+                           when.empty() ? "" : " if " + when);
       }
   }
 };
@@ -191,7 +201,8 @@ std::string print(const Kernel &k) {
   Printer p(k);
   static constexpr const char *kSpaces[] = {"slot", "scratch", "reg"};
   p.out = fmt::format("kernel @{} {{{}\n", k.name, k.schedule.empty() ? "" : "  // " + k.schedule);
-  for (const Buffer &b : k.buffers) p.out += fmt::format("  {} {} : {}[{}]\n", kSpaces[int(b.space)], b.name, name(b.dtype), b.size);
+  for (const Buffer &b : k.buffers)
+    p.out += fmt::format("  {} {} : {}[{}]\n", kSpaces[int(b.space)], b.name, name(b.dtype), b.size);
   p.stmts(k.body, 1);
   return p.out + "}\n";
 }

@@ -68,10 +68,10 @@ struct Stmt {
     serial,
     parallel, ///< outermost only; iterations are independent
     unroll,
-    vector    ///< chunks of `lanes`, then one of what is left
+    vector ///< chunks of `lanes`, then one of what is left
   } loop = Loop::serial;
   IndexVar var;
-  int lanes = 1;            ///< of a vector loop
+  int lanes = 1;              ///< of a vector loop
   bool unroll_chunks = false; ///< of a vector loop: chunks are unrolled
   std::vector<Stmt> body;
   // store: buffer[index + dynamic] = value, where the guards and `when` hold
@@ -98,7 +98,10 @@ struct Kernel {
   Kernel &operator=(Kernel &&) = default;
 
   int slots() const;
-  int add_buffer(Buffer b) { buffers.push_back(std::move(b)); return int(buffers.size()) - 1; }
+  int add_buffer(Buffer b) {
+    buffers.push_back(std::move(b));
+    return int(buffers.size()) - 1;
+  }
   IndexVar var(int64_t extent) { return {vars++, extent}; }
   const Expr *load(int buffer, Index index, const Expr *dynamic = nullptr);
   const Expr *constant(DType t, double v);

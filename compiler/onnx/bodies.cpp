@@ -62,7 +62,8 @@ Closed close_over(const Values &arguments, const Values &results, uint32_t from)
     for (Value o : n->operands) take(o);
   }
   for (Value r : results) take(r);
-  for (Value r : results) out.body->outputs.push_back({fmt::format("y{}", out.body->outputs.size()), copy_into(*out.body, r, map)});
+  for (Value r : results)
+    out.body->outputs.push_back({fmt::format("y{}", out.body->outputs.size()), copy_into(*out.body, r, map)});
   return out;
 }
 
@@ -80,7 +81,8 @@ Values close_scan(const Values &carried, const Values &sliced, const Values &arg
 Values scan(Importer &importer, const Values &carried, const Values &sliced, const Iteration &f) {
   Values state, parts;
   for (Value v : carried) state.push_back(importer.placeholder(v.type()));
-  for (Value v : sliced) parts.push_back(importer.placeholder({v.dtype(), Shape(v.shape().begin() + 1, v.shape().end())}));
+  for (Value v : sliced)
+    parts.push_back(importer.placeholder({v.dtype(), Shape(v.shape().begin() + 1, v.shape().end())}));
   Value number = importer.placeholder({DType::i64, {}});
   Importer::Rolled rolled(importer, number);
   Values arguments = state, all = sliced, results = f(state, parts);

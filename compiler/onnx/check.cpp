@@ -24,7 +24,8 @@ struct Names {
 class Checker {
 public:
   explicit Checker(const File &file) : file_(file) {
-    for (const FunctionProto &f : file.model->functions()) functions_.insert(function_key(f.domain(), f.name(), f.overload()));
+    for (const FunctionProto &f : file.model->functions())
+      functions_.insert(function_key(f.domain(), f.name(), f.overload()));
   }
   void model() {
     opsets_ = opsets_of(file_.model->opset_import());
@@ -40,7 +41,8 @@ public:
 
 private:
   void error(const Location &where, const std::string &text) {
-    if (errors_.size() < kMostErrors) errors_.push_back({.kind = Diagnostic::Kind::error, .where = where, .text = text, .source_line = {}});
+    if (errors_.size() < kMostErrors)
+      errors_.push_back({.kind = Diagnostic::Kind::error, .where = where, .text = text, .source_line = {}});
   }
   void graph(const GraphProto &g, const Names *outer) {
     Names names{outer, {}};
@@ -64,7 +66,8 @@ private:
         if (std::string why = refusal(n, opsets_); !why.empty()) error(where, why);
       for (const std::string &x : n.input())
         if (!x.empty() && !names.has(x))
-          error(where, fmt::format("uses {}, which is no input, no initializer and no result of an earlier node", quote_name(x)));
+          error(where, fmt::format("uses {}, which is no input, no initializer and no result of an earlier node",
+                                   quote_name(x)));
       for (const AttributeProto &a : n.attribute()) {
         if (a.has_g()) graph(a.g(), &names);
         for (const GraphProto &g : a.graphs()) graph(g, &names);
@@ -84,12 +87,16 @@ std::string type_text(const TypeProto &t) {
   if (t.value_case() != TypeProto::kTensorType) return "no tensor";
   std::string dims;
   for (const TensorShapeProto::Dimension &d : t.tensor_type().shape().dim())
-    dims += fmt::format("{}{}", dims.empty() ? "" : ", ", d.has_dim_value() ? std::to_string(d.dim_value()) : d.dim_param().empty() ? "?" : d.dim_param());
+    dims += fmt::format("{}{}", dims.empty() ? "" : ", ",
+                        d.has_dim_value()       ? std::to_string(d.dim_value())
+                        : d.dim_param().empty() ? "?"
+                                                : d.dim_param());
   std::string element = type_name(t.tensor_type().elem_type());
   try {
     element = name(dtype_of(t.tensor_type().elem_type(), {}));
   } catch (const CompileError &) {} // the standard's name of a type that no tensor here has
-  return t.tensor_type().has_shape() ? dims.empty() ? element : fmt::format("{}[{}]", element, dims) : element + "[...]";
+  return t.tensor_type().has_shape() ? dims.empty() ? element : fmt::format("{}[{}]", element, dims)
+                                     : element + "[...]";
 }
 
 std::string keys_of(const NodeProto &map) {
@@ -132,7 +139,8 @@ std::string describe(const File &file) {
   for (const NodeProto &n : g.node()) // a map is given as the matrix of its values
     if (n.op_type() == "ZipMap" && n.domain() == "ai.onnx.ml" && n.output_size())
       out += fmt::format("columns  {} : {}\n", n.output(0), keys_of(n));
-  if (elements) out += fmt::format("weights  {} elements in {} tensors, {} bytes\n", elements, g.initializer_size(), bytes);
+  if (elements)
+    out += fmt::format("weights  {} elements in {} tensors, {} bytes\n", elements, g.initializer_size(), bytes);
   std::map<std::string, int> ops;
   int total = 0;
   count(g.node(), ops, total);

@@ -22,7 +22,9 @@ void elementwise_count(Step &s, const Values &results) {
       all = c, back = from_back;
     }
   for (int i = 0; i < s.inputs(); ++i)
-    if (s.has(i) && !s.count(i) && s.in(i).rank() >= back && s.in(i).shape()[size_t(s.in(i).rank() - back)].value() != 1) refuse(s);
+    if (s.has(i) && !s.count(i) && s.in(i).rank() >= back &&
+        s.in(i).shape()[size_t(s.in(i).rank() - back)].value() != 1)
+      refuse(s);
   for (size_t k = 0; k < results.size(); ++k) s.give_count(int(k), {results[k].rank() - back, all.number});
 }
 
@@ -49,7 +51,8 @@ void unsqueeze_count(Step &s, const Values &results) {
   Ints axes = s.axes(s.ints_of(1, "axes").value(), results[0].rank());
   int own = 0;
   for (int k = 0; k < results[0].rank(); ++k)
-    if (std::find(axes.begin(), axes.end(), k) == axes.end() && own++ == s.count(0).axis) s.give_count(0, {k, s.count(0).number});
+    if (std::find(axes.begin(), axes.end(), k) == axes.end() && own++ == s.count(0).axis)
+      s.give_count(0, {k, s.count(0).number});
 }
 
 int64_t product(const Shape &s, int from, int to) {
@@ -85,7 +88,8 @@ void gather_count(Step &s, const Values &) {
   if (data && data.axis != axis) {
     if (at) refuse(s);
     s.give_count(0, {data.axis < axis ? data.axis : data.axis - 1 + s.in(1).rank(), data.number});
-  } else if (at) s.give_count(0, {axis + at.axis, at.number});
+  } else if (at)
+    s.give_count(0, {axis + at.axis, at.number});
 }
 void gather_nd_count(Step &s, const Values &) {
   Count at = s.count(1);
@@ -106,7 +110,8 @@ void reduce_count(Step &s, const Values &) {
   s.give_count(0, {s.i("keepdims", 1) ? axis : axis - before, s.count(0).number});
 }
 void along_axis_count(Step &s, const Values &results) {
-  if ((s.version < 13 && s.node.op_type() == "Softmax") || s.axis(s.i("axis", -1), s.in(0).rank()) == s.count(0).axis) refuse(s);
+  if ((s.version < 13 && s.node.op_type() == "Softmax") || s.axis(s.i("axis", -1), s.in(0).rank()) == s.count(0).axis)
+    refuse(s);
   for (size_t k = 0; k < results.size(); ++k) s.give_count(int(k), s.count(0));
 }
 
@@ -115,18 +120,30 @@ void by_recipe(Step &, const Values &) {}
 using Follow = void (*)(Step &, const Values &);
 const std::unordered_map<std::string_view, Follow> &rules() {
   static const std::unordered_map<std::string_view, Follow> all = [] {
-    std::unordered_map<std::string_view, Follow> r{
-        {"Transpose", transpose_count}, {"Squeeze", squeeze_count},   {"Unsqueeze", unsqueeze_count}, {"Reshape", reshape_count},
-        {"Flatten", flatten_count},     {"Gather", gather_count},     {"GatherND", gather_nd_count},  {"ArgMax", reduce_count},
-        {"ArgMin", reduce_count},       {"Softmax", along_axis_count}, {"TopK", along_axis_count},    {"Shape", by_recipe},
-        {"Size", by_recipe},            {"Slice", by_recipe},         {"Concat", by_recipe},          {"ScatterND", by_recipe}};
-    for (const char *n : {"ReduceSum", "ReduceProd", "ReduceMax", "ReduceMin", "ReduceMean", "ReduceL1", "ReduceL2", "ReduceSumSquare",
-                          "ReduceLogSum", "ReduceLogSumExp"})
+    std::unordered_map<std::string_view, Follow> r{{"Transpose", transpose_count},
+                                                   {"Squeeze", squeeze_count},
+                                                   {"Unsqueeze", unsqueeze_count},
+                                                   {"Reshape", reshape_count},
+                                                   {"Flatten", flatten_count},
+                                                   {"Gather", gather_count},
+                                                   {"GatherND", gather_nd_count},
+                                                   {"ArgMax", reduce_count},
+                                                   {"ArgMin", reduce_count},
+                                                   {"Softmax", along_axis_count},
+                                                   {"TopK", along_axis_count},
+                                                   {"Shape", by_recipe},
+                                                   {"Size", by_recipe},
+                                                   {"Slice", by_recipe},
+                                                   {"Concat", by_recipe},
+                                                   {"ScatterND", by_recipe}};
+    for (const char *n : {"ReduceSum", "ReduceProd", "ReduceMax", "ReduceMin", "ReduceMean", "ReduceL1", "ReduceL2",
+                          "ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp"})
       r.emplace(n, reduce_count);
-    for (const char *n : {"Add",       "Sub",      "Mul",       "Div",    "Equal", "Less",     "Greater",  "And",   "Or",      "Xor",
-                          "Max",       "Min",      "Sum",       "Mean",   "Pow",   "Mod",      "Clip",     "Cast",  "Not",     "Identity",
-                          "LeakyRelu", "Elu",      "Gelu",      "Selu",   "Celu",  "Mish",     "Softsign", "Swish", "IsInf",   "BitShift",
-                          "HardSigmoid", "Shrink", "Dropout",   "PRelu",  "ThresholdedRelu"})
+    for (const char *n : {"Add",   "Sub",      "Mul",         "Div",    "Equal",   "Less",     "Greater",
+                          "And",   "Or",       "Xor",         "Max",    "Min",     "Sum",      "Mean",
+                          "Pow",   "Mod",      "Clip",        "Cast",   "Not",     "Identity", "LeakyRelu",
+                          "Elu",   "Gelu",     "Selu",        "Celu",   "Mish",    "Softsign", "Swish",
+                          "IsInf", "BitShift", "HardSigmoid", "Shrink", "Dropout", "PRelu",    "ThresholdedRelu"})
       r.emplace(n, elementwise_count);
     return r;
   }();

@@ -12,21 +12,25 @@ Shape Importer::shape_of_input(const ValueInfoProto &v, const Tensor *given, con
     return shape_of(given->dims());
   }
   if (given && given->rank() != type.shape().dim_size())
-    throw CompileError(where, fmt::format("has rank {}, but {} is given", type.shape().dim_size(), given->type().str()));
+    throw CompileError(where,
+                       fmt::format("has rank {}, but {} is given", type.shape().dim_size(), given->type().str()));
   Shape shape;
   for (int k = 0; k < type.shape().dim_size(); ++k) {
     const TensorShapeProto::Dimension &d = type.shape().dim(k);
     int64_t there = given ? given->dims()[size_t(k)] : -1;
     if (d.has_dim_value() && d.dim_value() >= 0 && !(d.dim_value() == 0 && given)) {
       if (given && there != d.dim_value())
-        throw CompileError(where, fmt::format("axis {} has {} elements, but {} is given", k, d.dim_value(), given->type().str()));
+        throw CompileError(
+            where, fmt::format("axis {} has {} elements, but {} is given", k, d.dim_value(), given->type().str()));
       shape.push_back(d.dim_value());
       continue;
     }
     std::string name = name_of_dim(v, k);
     auto it = dims_.find(name);
     if (given && it == dims_.end()) it = dims_.emplace(name, there).first;
-    if (it == dims_.end()) throw CompileError(where, fmt::format("dim '{}' has no number: give --dim {}=NUMBER or the input's tensor", name, name));
+    if (it == dims_.end())
+      throw CompileError(where,
+                         fmt::format("dim '{}' has no number: give --dim {}=NUMBER or the input's tensor", name, name));
     if (given && it->second != there)
       throw CompileError(where, fmt::format("dim '{}' is {}, but {} is given", name, it->second, given->type().str()));
     shape.push_back(it->second);
@@ -68,7 +72,8 @@ void Importer::declare_initialisers(const GraphProto &graph, Scope &scope, bool 
     try {
       Tensor t = tensor(where);
       bool weight = weights && is_weight(t);
-      Value v = weight ? graph_->input(name, t.type(), state_slots_.contains(name) ? "state" : "param") : graph_->constant(t);
+      Value v =
+          weight ? graph_->input(name, t.type(), state_slots_.contains(name) ? "state" : "param") : graph_->constant(t);
       if (weight) weights_.emplace(v.node, t);
       scope.names[name] = {v};
     } catch (const CompileError &e) {
@@ -77,7 +82,8 @@ void Importer::declare_initialisers(const GraphProto &graph, Scope &scope, bool 
     }
   };
   for (const TensorProto &t : graph.initializer()) declare(t.name(), [&](const Location &at) { return tensor(t, at); });
-  for (const SparseTensorProto &t : graph.sparse_initializer()) declare(t.values().name(), [&](const Location &at) { return tensor(t, at); });
+  for (const SparseTensorProto &t : graph.sparse_initializer())
+    declare(t.values().name(), [&](const Location &at) { return tensor(t, at); });
 }
 
 } // namespace trellis::onnx

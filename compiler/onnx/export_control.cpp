@@ -7,7 +7,9 @@ namespace {
 
 Names branched(Writer &w, const Node &n, const Names &x) {
   Names rest(x.begin() + 1, x.end());
-  return w.call_all("If", {x[0]}, n.types.size(), {{"then_branch", w.body(*n.bodies[0], rest, 0, 0)}, {"else_branch", w.body(*n.bodies[1], rest, 0, 0)}});
+  return w.call_all(
+      "If", {x[0]}, n.types.size(),
+      {{"then_branch", w.body(*n.bodies[0], rest, 0, 0)}, {"else_branch", w.body(*n.bodies[1], rest, 0, 0)}});
 }
 
 // The condition holds before the first step and behind each.
@@ -37,7 +39,8 @@ Names looped(Writer &w, const Node &n, const Names &x) {
 
 Names scanned(Writer &w, const Node &n, const Names &x) {
   const Graph &step = *n.bodies[0];
-  size_t carries = size_t(n.attrs.i_or(Attr::carries, 0)), slices = size_t(n.attrs.i_or(Attr::slices, int64_t(x.size() - carries)));
+  size_t carries = size_t(n.attrs.i_or(Attr::carries, 0)),
+         slices = size_t(n.attrs.i_or(Attr::slices, int64_t(x.size() - carries)));
   int64_t back = n.attrs.flag(Attr::reverse);
   GraphProto body = w.body(step, x, 0, carries + slices);
   Names operands(x.begin(), x.begin() + int64_t(carries + slices));

@@ -6,7 +6,8 @@
 namespace trellis::onnx {
 
 // `count` elements of `fill` between neighbours of one axis of x, whose dims these are.
-std::string spread(Writer &w, const std::string &x, DType t, Ints &d, size_t axis, int64_t count, const std::string &fill) {
+std::string spread(Writer &w, const std::string &x, DType t, Ints &d, size_t axis, int64_t count,
+                   const std::string &fill) {
   if (count == 0 || d[axis] <= 1) return x;
   Ints split = d;
   split.insert(split.begin() + int64_t(axis) + 1, 1);
@@ -23,7 +24,8 @@ std::string spread(Writer &w, const std::string &x, DType t, Ints &d, size_t axi
 // Padding that crops where it is negative.
 std::string surround(Writer &w, std::string y, DType t, Ints &d, Ints lo, Ints hi, const std::string &fill) {
   Ints more_lo = lo, more_hi = hi;
-  for (size_t k = 0; k < d.size(); ++k) more_lo[k] = std::max<int64_t>(lo[k], 0), more_hi[k] = std::max<int64_t>(hi[k], 0), d[k] += more_lo[k] + more_hi[k];
+  for (size_t k = 0; k < d.size(); ++k)
+    more_lo[k] = std::max<int64_t>(lo[k], 0), more_hi[k] = std::max<int64_t>(hi[k], 0), d[k] += more_lo[k] + more_hi[k];
   y = w.pad(y, t, more_lo, more_hi, fill);
   for (size_t k = 0; k < d.size(); ++k)
     if (lo[k] < 0 || hi[k] < 0) {
@@ -58,7 +60,8 @@ Names permuted(Writer &w, const Node &n, const Names &x) { return {w.permute(x[0
 Names repeated(Writer &w, const Node &n, const Names &x) { return {w.expand(x[0], dims(n))}; }
 
 Names sliced(Writer &w, const Node &n, const Names &x) {
-  Ints start = n.attrs.ints(Attr::start), limit = n.attrs.ints(Attr::limit), step = ones_or(n, Attr::step, start.size(), 1), axes;
+  Ints start = n.attrs.ints(Attr::start), limit = n.attrs.ints(Attr::limit),
+       step = ones_or(n, Attr::step, start.size(), 1), axes;
   for (size_t k = 0; k < start.size(); ++k) {
     axes.push_back(int64_t(k));
     if (step[k] < 0 && limit[k] < 0) limit[k] = std::numeric_limits<int64_t>::min(); // -1 would count from the back
@@ -76,12 +79,15 @@ Names padded(Writer &w, const Node &n, const Names &x) {
   return {w.cast(surround(w, y, wide, d, n.attrs.ints(Attr::lo), n.attrs.ints(Attr::hi), fill), wide, t)};
 }
 
-Names joined(Writer &w, const Node &n, const Names &x) { return {w.call("Concat", x, {{"axis", n.attrs.i(Attr::axis)}})}; }
+Names joined(Writer &w, const Node &n, const Names &x) {
+  return {w.call("Concat", x, {{"axis", n.attrs.i(Attr::axis)}})};
+}
 
 // An axis at a time, from the last: [..., n, ...] becomes [..., o, k, ...].
 Names windowed(Writer &w, const Node &n, const Names &x) {
   const Ints &size = n.attrs.ints(Attr::size);
-  Ints stride = ones_or(n, Attr::stride, size.size(), 1), dilation = ones_or(n, Attr::dilation, size.size(), 1), d = dims(n);
+  Ints stride = ones_or(n, Attr::stride, size.size(), 1), dilation = ones_or(n, Attr::dilation, size.size(), 1),
+       d = dims(n);
   size_t windows = size.size(), rest = d.size() - 2 * windows;
   std::string y = x[0];
   for (size_t k = windows; k-- > 0;) {
@@ -106,13 +112,15 @@ std::string unwind(Writer &w, std::string y, DType t, Ints &d, size_t a, int64_t
     m[a] = extent;
     return m;
   };
-  auto fit = [&](const std::string &s, Ints have, int64_t before) { // `before` zeros, then the elements, then zeros up to n
+  auto fit = [&](const std::string &s, Ints have,
+                 int64_t before) { // `before` zeros, then the elements, then zeros up to n
     Ints lo(have.size(), 0), hi = lo;
     lo[a] = before, hi[a] = n - before - have[a];
     return surround(w, s, t, have, lo, hi);
   };
   std::string sum;
-  if (dilation == 1 && stride == k) sum = fit(w.reshape(y, merged(o * k)), merged(o * k), 0); // windows side by side
+  if (dilation == 1 && stride == k)
+    sum = fit(w.reshape(y, merged(o * k)), merged(o * k), 0); // windows side by side
   else if (o == 1) {
     Ints m = merged(k);
     std::string s = spread(w, w.reshape(y, m), t, m, a, dilation - 1);
@@ -149,7 +157,8 @@ Names unwindowed(Writer &w, const Node &n, const Names &x) {
 
 void add_movement(ExportRows &r) {
   r[Op::constant] = {constant}, r[Op::iota] = {counted};
-  r[Op::reshape] = {reshaped}, r[Op::permute] = {permuted}, r[Op::expand] = {repeated}, r[Op::slice] = {sliced}, r[Op::pad] = {padded};
+  r[Op::reshape] = {reshaped}, r[Op::permute] = {permuted}, r[Op::expand] = {repeated}, r[Op::slice] = {sliced},
+  r[Op::pad] = {padded};
   r[Op::concat] = {joined}, r[Op::window] = {windowed}, r[Op::unwindow] = {unwindowed};
 }
 

@@ -6,7 +6,9 @@ namespace trellis::onnx {
 
 namespace {
 
-Ints attr(const Node &n, Attr a, size_t count, int64_t otherwise) { return n.attrs.has(a) ? n.attrs.ints(a) : Ints(count, otherwise); }
+Ints attr(const Node &n, Attr a, size_t count, int64_t otherwise) {
+  return n.attrs.has(a) ? n.attrs.ints(a) : Ints(count, otherwise);
+}
 
 Names product(Writer &w, const Node &n, const Names &x) {
   DType t = n.type().dtype;
@@ -17,12 +19,15 @@ Names product(Writer &w, const Node &n, const Names &x) {
 // Runtimes convolve floats over one to three axes.
 bool convolved(const Node &n) {
   size_t spatial = size_t(n.type().rank()) - 2;
-  return is_float(n.type().dtype) && spatial >= 1 && spatial <= 3 && n.type().size() > 0 && n.operands[0].type().size() > 0;
+  return is_float(n.type().dtype) && spatial >= 1 && spatial <= 3 && n.type().size() > 0 &&
+         n.operands[0].type().size() > 0;
 }
 std::vector<NodeAttr> window_attrs(const Node &n, size_t spatial) {
   Ints pads = attr(n, Attr::lo, spatial, 0), hi = attr(n, Attr::hi, spatial, 0);
   pads.insert(pads.end(), hi.begin(), hi.end());
-  return {{"strides", attr(n, Attr::stride, spatial, 1)}, {"dilations", attr(n, Attr::dilation, spatial, 1)}, {"pads", pads}};
+  return {{"strides", attr(n, Attr::stride, spatial, 1)},
+          {"dilations", attr(n, Attr::dilation, spatial, 1)},
+          {"pads", pads}};
 }
 Names convolution(Writer &w, const Node &n, const Names &x) {
   size_t spatial = size_t(n.type().rank()) - 2;
@@ -37,7 +42,8 @@ Names convolution(Writer &w, const Node &n, const Names &x) {
   }
   std::vector<NodeAttr> attrs = window_attrs(n, spatial);
   // A spread input and padding that crops are made before.
-  Ints apart = attr(n, Attr::input_dilation, spatial, 1), lo = attr(n, Attr::lo, spatial, 0), hi = attr(n, Attr::hi, spatial, 0);
+  Ints apart = attr(n, Attr::input_dilation, spatial, 1), lo = attr(n, Attr::lo, spatial, 0),
+       hi = attr(n, Attr::hi, spatial, 0);
   Ints d = dims_of(n.operands[0].shape());
   Names in = x;
   for (size_t k = 0; k < spatial; ++k) in[0] = spread(w, in[0], n.type().dtype, d, 2 + k, apart[k] - 1);
@@ -58,7 +64,8 @@ bool pooled(const Node &n) {
   Ints lo = attr(n, Attr::lo, size.size(), 0), hi = attr(n, Attr::hi, size.size(), 0);
   for (size_t k = 0; k < size.size(); ++k)
     if (lo[k] < 0 || hi[k] < 0 || lo[k] >= size[k] || hi[k] >= size[k]) return false;
-  return is_float(n.type().dtype) && n.type().size() > 0 && size.size() >= 1 && size.size() <= 3 && n.type().rank() == int(size.size()) + 2;
+  return is_float(n.type().dtype) && n.type().size() > 0 && size.size() >= 1 && size.size() <= 3 &&
+         n.type().rank() == int(size.size()) + 2;
 }
 Names pooling(Writer &w, const Node &n, const Names &x) {
   const Ints &size = n.attrs.ints(Attr::size);
@@ -83,7 +90,8 @@ Names layer(Writer &w, const Node &n, const Names &x) {
 }
 Names batch(Writer &w, const Node &n, const Names &x) {
   return {w.call("BatchNormalization", x,
-                 {{"epsilon", n.attrs.get_or<double>(Attr::epsilon, 1e-5)}, {"momentum", 1 - n.attrs.get_or<double>(Attr::momentum, 0.1)}})};
+                 {{"epsilon", n.attrs.get_or<double>(Attr::epsilon, 1e-5)},
+                  {"momentum", 1 - n.attrs.get_or<double>(Attr::momentum, 0.1)}})};
 }
 bool some(const Node &n) { return n.type().size() > 0 && n.type().rank() > 0; }
 
@@ -91,7 +99,8 @@ bool some(const Node &n) { return n.type().size() > 0 && n.type().rank() > 0; }
 
 void add_networks(ExportRows &r) {
   r[Op::dot] = {product}, r[Op::conv] = {convolution}, r[Op::max_pool] = r[Op::avg_pool] = {pooling, pooled};
-  r[Op::softmax] = r[Op::log_softmax] = {softened, some}, r[Op::layer_norm] = {layer, some}, r[Op::batch_norm_inference] = {batch, some};
+  r[Op::softmax] = r[Op::log_softmax] = {softened, some}, r[Op::layer_norm] = {layer, some},
+  r[Op::batch_norm_inference] = {batch, some};
 }
 
 } // namespace trellis::onnx

@@ -1,6 +1,6 @@
 #include "compiler/onnx/exporter.h"
-#include "compiler/onnx/roles.h"
 #include "compiler/data/atomic_file.h"
+#include "compiler/onnx/roles.h"
 #include "passes/decompose.h"
 #include <algorithm>
 #include <fmt/format.h>
@@ -80,10 +80,14 @@ Names Writer::call_all(const char *op, const Names &in, size_t results, const st
   for (const NodeAttr &a : attrs) {
     AttributeProto *to = n->add_attribute();
     to->set_name(a.name);
-    if (auto *i = std::get_if<int64_t>(&a.value)) to->set_type(AttributeProto::INT), to->set_i(*i);
-    else if (auto *f = std::get_if<double>(&a.value)) to->set_type(AttributeProto::FLOAT), to->set_f(float(*f));
-    else if (auto *s = std::get_if<const char *>(&a.value)) to->set_type(AttributeProto::STRING), to->set_s(*s);
-    else if (auto *g = std::get_if<GraphProto>(&a.value)) to->set_type(AttributeProto::GRAPH), *to->mutable_g() = *g;
+    if (auto *i = std::get_if<int64_t>(&a.value))
+      to->set_type(AttributeProto::INT), to->set_i(*i);
+    else if (auto *f = std::get_if<double>(&a.value))
+      to->set_type(AttributeProto::FLOAT), to->set_f(float(*f));
+    else if (auto *s = std::get_if<const char *>(&a.value))
+      to->set_type(AttributeProto::STRING), to->set_s(*s);
+    else if (auto *g = std::get_if<GraphProto>(&a.value))
+      to->set_type(AttributeProto::GRAPH), *to->mutable_g() = *g;
     else {
       to->set_type(AttributeProto::INTS);
       for (int64_t i : std::get<Ints>(a.value)) to->add_ints(i);
@@ -94,13 +98,16 @@ Names Writer::call_all(const char *op, const Names &in, size_t results, const st
   n->set_name(out[0]);
   return out;
 }
-std::string Writer::call(const char *op, const Names &in, const std::vector<NodeAttr> &attrs) { return call_all(op, in, 1, attrs)[0]; }
+std::string Writer::call(const char *op, const Names &in, const std::vector<NodeAttr> &attrs) {
+  return call_all(op, in, 1, attrs)[0];
+}
 
 std::string Writer::cast(const std::string &x, DType from, DType to) {
   return from == to ? x : call("Cast", {x}, {{"to", int64_t(onnx_type(to))}});
 }
 std::string Writer::reshape(const std::string &x, const Ints &dims) {
-  return call("Reshape", {x, ints(dims)}, {{"allowzero", int64_t(std::find(dims.begin(), dims.end(), 0) != dims.end())}});
+  return call("Reshape", {x, ints(dims)},
+              {{"allowzero", int64_t(std::find(dims.begin(), dims.end(), 0) != dims.end())}});
 }
 std::string Writer::expand(const std::string &x, const Ints &dims) { return call("Expand", {x, ints(dims)}); }
 std::string Writer::permute(const std::string &x, const Ints &perm) {
@@ -129,7 +136,8 @@ std::string Writer::constant(const Tensor &t) {
     AttributeProto *a = n->add_attribute();
     a->set_name("value"), a->set_type(AttributeProto::TENSOR);
     *a->mutable_t() = tensor_proto("", t);
-  } else *shared_.main->add_initializer() = tensor_proto(name, t);
+  } else
+    *shared_.main->add_initializer() = tensor_proto(name, t);
   if (!key.empty()) shared_.constants[key] = name;
   return name;
 }
@@ -161,7 +169,8 @@ Names Writer::inline_graph(const Graph &g, const Names &inputs) {
       operands.push_back(of.empty() ? "" : of[v.index]);
     }
     // Operands that repeat a smaller value, where another one has the whole shape: ONNX broadcasts.
-    if (n->info().broadcasts() && std::any_of(n->operands.begin(), n->operands.end(), [](Value v) { return v.node->op != Op::expand; }))
+    if (n->info().broadcasts() &&
+        std::any_of(n->operands.begin(), n->operands.end(), [](Value v) { return v.node->op != Op::expand; }))
       for (size_t i = 0; i < operands.size(); ++i)
         if (Value v = n->operands[i]; v.node->op == Op::expand && !broken) {
           Value small = v.node->operands[0];
@@ -221,7 +230,8 @@ void sweep(GraphProto &g, const std::unordered_set<std::string> &kept) {
   std::vector<bool> live(size_t(g.node_size()));
   for (int i = g.node_size(); i-- > 0;) {
     const NodeProto &n = g.node(i);
-    live[size_t(i)] = std::any_of(n.output().begin(), n.output().end(), [&](const std::string &y) { return used.contains(y); });
+    live[size_t(i)] =
+        std::any_of(n.output().begin(), n.output().end(), [&](const std::string &y) { return used.contains(y); });
     if (!live[size_t(i)]) continue;
     used.insert(n.input().begin(), n.input().end());
     for (const AttributeProto &a : n.attribute())
@@ -246,7 +256,9 @@ ModelProto export_model(const Graph &original, std::span<const NamedTensor> valu
   });
   for (const Node *n : g->reachable())
     for (const Type &t : n->types)
-      if (!is_static(t.shape)) throw CompileError(n->loc, fmt::format("the type {} has open dims: bind them before the graph is written as ONNX", t.str()));
+      if (!is_static(t.shape))
+        throw CompileError(
+            n->loc, fmt::format("the type {} has open dims: bind them before the graph is written as ONNX", t.str()));
   ModelProto m;
   m.set_ir_version(kIrVersion), m.set_producer_name("trellis");
   m.add_opset_import()->set_version(kOpset);
@@ -268,11 +280,13 @@ ModelProto export_model(const Graph &original, std::span<const NamedTensor> valu
   }
   Graph &whole = *g; // successors of state are outputs
   size_t outputs = whole.outputs.size();
-  for (const Update &u : whole.updates) whole.outputs.push_back({u.state.node->attrs.word(Attr::name) + ".next", u.next});
+  for (const Update &u : whole.updates)
+    whole.outputs.push_back({u.state.node->attrs.word(Attr::name) + ".next", u.next});
   Names final;
   for (size_t i = 0; i < whole.outputs.size(); ++i) {
     NamedValue &o = whole.outputs[i];
-    if (i < outputs && shared.taken.contains(o.name) && std::find(inputs.begin(), inputs.end(), o.name) == inputs.end()) o.name += ".again";
+    if (i < outputs && shared.taken.contains(o.name) && std::find(inputs.begin(), inputs.end(), o.name) == inputs.end())
+      o.name += ".again";
     final.push_back(shared.taken.insert(o.name).second ? o.name : w.fresh(o.name + ".out"));
   }
   Names results = w.inline_graph(whole, inputs);
@@ -288,7 +302,9 @@ ModelProto export_model(const Graph &original, std::span<const NamedTensor> valu
 void write_model(const std::string &path, const Graph &g, std::span<const NamedTensor> values) {
   ModelProto m = export_model(g, values);
   if (int64_t(m.ByteSizeLong()) >= kLargest)
-    throw CompileError(file_location(path), fmt::format("the model takes {} bytes, but an ONNX file holds less than 2 GiB", m.ByteSizeLong()));
+    throw CompileError(
+        file_location(path),
+        fmt::format("the model takes {} bytes, but an ONNX file holds less than 2 GiB", m.ByteSizeLong()));
   AtomicFile out(path);
   out.write(m.SerializeAsString());
   out.commit();

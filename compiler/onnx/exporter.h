@@ -70,10 +70,12 @@ struct ExportRow {
 /// The rows of all ops that are written as they stand; a composite without one is expanded.
 const std::map<Op, ExportRow> &export_rows();
 using ExportRows = std::map<Op, ExportRow>;
-void add_elementwise(ExportRows &), add_movement(ExportRows &), add_indexed(ExportRows &), add_networks(ExportRows &), add_control(ExportRows &);
+void add_elementwise(ExportRows &), add_movement(ExportRows &), add_indexed(ExportRows &), add_networks(ExportRows &),
+    add_control(ExportRows &);
 
 /// x, whose dims `d` are and become, with `count` elements of `fill` (empty: zero) between neighbours of one axis.
-std::string spread(Writer &w, const std::string &x, DType t, Ints &d, size_t axis, int64_t count, const std::string &fill = {});
+std::string spread(Writer &w, const std::string &x, DType t, Ints &d, size_t axis, int64_t count,
+                   const std::string &fill = {});
 /// Padding that crops where it is negative.
 std::string surround(Writer &w, std::string x, DType t, Ints &d, Ints lo, Ints hi, const std::string &fill = {});
 

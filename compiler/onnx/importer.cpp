@@ -6,8 +6,8 @@
 
 namespace trellis::onnx {
 
-static constexpr int kDeepest = 64;             // of functions and subgraphs in each other
-static constexpr int64_t kMostSteps = 1 << 20;  // nodes, those of functions and bodies counted at every use
+static constexpr int kDeepest = 64;            // of functions and subgraphs in each other
+static constexpr int64_t kMostSteps = 1 << 20; // nodes, those of functions and bodies counted at every use
 static constexpr size_t kMostErrors = 200;
 
 // A member with another value until the end of the block, also where an error leaves it.
@@ -50,11 +50,13 @@ std::string name_of_dim(const ValueInfoProto &v, int k) {
   return given.empty() ? fmt::format("{}.{}", v.name(), k) : given;
 }
 
-Importer::Importer(const File &file, const ImportOptions &options) : file_(file), options_(options), dims_(options.dims) {
+Importer::Importer(const File &file, const ImportOptions &options)
+    : file_(file), options_(options), dims_(options.dims) {
   graph_ = std::make_unique<Graph>(name_of_graph(file.model->graph()));
   graph_->location = file.at();
   opsets_ = opsets_of(file.model->opset_import());
-  for (const FunctionProto &f : file.model->functions()) functions_[function_key(f.domain(), f.name(), f.overload())] = &f;
+  for (const FunctionProto &f : file.model->functions())
+    functions_[function_key(f.domain(), f.name(), f.overload())] = &f;
 }
 
 void Importer::report(const CompileError &e) {
@@ -75,7 +77,9 @@ Imported Importer::run() {
     Location where = file_.at(fmt::format("output {}", quote_name(o.name())));
     try {
       Entry e = lookup(o.name(), top_, where);
-      if (e.sequence || e.absent) throw CompileError(where, e.absent ? "an optional without an element can not leave the model" : "a sequence can not leave the model");
+      if (e.sequence || e.absent)
+        throw CompileError(where, e.absent ? "an optional without an element can not leave the model"
+                                           : "a sequence can not leave the model");
       if (e.broken) continue;
       graph_->outputs.push_back({o.name(), e.value});
       if (e.count) counts.push_back({o.name(), e.count});
@@ -85,7 +89,9 @@ Imported Importer::run() {
   if (graph_->outputs.empty()) throw CompileError(file_.at(), "the graph has no output");
   for (const auto &[name, count] : counts) {
     std::string called = name + ".count";
-    while (std::any_of(graph_->outputs.begin(), graph_->outputs.end(), [&](const NamedValue &o) { return o.name == called; })) called += "'";
+    while (std::any_of(graph_->outputs.begin(), graph_->outputs.end(),
+                       [&](const NamedValue &o) { return o.name == called; }))
+      called += "'";
     graph_->outputs.push_back({called, count.number});
     counted_.push_back({name, count.axis, called});
   }
@@ -95,7 +101,8 @@ Imported Importer::run() {
   std::unordered_map<std::string, Tensor> by_name;
   for (const auto &[node, t] : weights_) by_name[node->attrs.word(Attr::name)] = t;
   for (Value v : out.graph->inputs())
-    if (auto it = by_name.find(v.node->attrs.word(Attr::name)); it != by_name.end()) out.weights.push_back({it->first, it->second});
+    if (auto it = by_name.find(v.node->attrs.word(Attr::name)); it != by_name.end())
+      out.weights.push_back({it->first, it->second});
   out.specialised.assign(specialised_.begin(), specialised_.end());
   std::sort(out.specialised.begin(), out.specialised.end());
   return out;
@@ -105,7 +112,8 @@ Imported Importer::run() {
 
 Entry Importer::lookup(const std::string &name, const Scope &scope, const Location &where) const {
   if (const Entry *e = scope.find(name)) return *e;
-  throw CompileError(where, fmt::format("uses {}, which is no input, no initializer and no result of an earlier node", quote_name(name)));
+  throw CompileError(where, fmt::format("uses {}, which is no input, no initializer and no result of an earlier node",
+                                        quote_name(name)));
 }
 
 void Importer::run_nodes(const google::protobuf::RepeatedPtrField<NodeProto> &nodes, Scope &scope) {
@@ -133,7 +141,8 @@ void Importer::run_node(const NodeProto &node, Scope &scope) {
       report(CompileError(where, fmt::format("result {} ({}) is not supported", i + 1, quote_name(name))));
       e.broken = true;
     }
-    if (!scope.names.emplace(name, e).second) report(CompileError(where, fmt::format("{} is given twice", quote_name(name))));
+    if (!scope.names.emplace(name, e).second)
+      report(CompileError(where, fmt::format("{} is given twice", quote_name(name))));
     if (e.value && &scope == &top_) graph_->set_name(e.value, name);
   }
 }
@@ -143,7 +152,8 @@ Entries Importer::results_of(const NodeProto &node, Scope &scope, const Location
   for (const std::string &name : node.input())
     if (!name.empty()) broken |= lookup(name, scope, where).broken;
   if (auto it = functions_.find(function_key(node.domain(), node.op_type(), node.overload())); it != functions_.end())
-    return broken ? Entries(size_t(node.output_size()), Entry{{}, true}) : inline_function(*it->second, node, scope, where);
+    return broken ? Entries(size_t(node.output_size()), Entry{{}, true})
+                  : inline_function(*it->second, node, scope, where);
   if (std::string why = refusal(node, opsets_); !why.empty()) throw CompileError(where, why);
   Entries out(size_t(node.output_size()));
   if (broken) {
@@ -174,8 +184,10 @@ Entry Importer::built_in(const Entry &e, const NodeProto &node, int operand, con
   if (!e.count) return e;
   std::optional<Tensor> all = known(e.value), count = all ? known(e.count.number) : std::nullopt;
   if (!count)
-    throw CompileError(where, fmt::format("the number of elements of operand {} ({}) depends on data, which this operator does not take", operand + 1,
-                                          quote_name(node.input(operand))));
+    throw CompileError(
+        where,
+        fmt::format("the number of elements of operand {} ({}) depends on data, which this operator does not take",
+                    operand + 1, quote_name(node.input(operand))));
   return {graph_->constant(first_along(*all, e.count.axis, count->get_int(0)))};
 }
 
@@ -194,7 +206,8 @@ Entries Importer::run_step(const NodeProto &node, const Entries &operands, bool 
     std::vector<Operand> all;
     for (Value v : step.all()) all.push_back(v);
     Op op = *aliased(node.op_type());
-    if (int(all.size()) != info(op).arity) step.fail(fmt::format("{} operands, but it takes {}", all.size(), info(op).arity));
+    if (int(all.size()) != info(op).arity)
+      step.fail(fmt::format("{} operands, but it takes {}", all.size(), info(op).arity));
     values = {elementwise(*graph_, op, all)};
   }
   if (counted) follow_counts(step, values);
@@ -212,17 +225,22 @@ std::string refusal(const NodeProto &node, const std::unordered_map<std::string,
   std::string domain = node.domain() == "ai.onnx" ? "" : node.domain();
   auto it = opsets.find(domain);
   std::string called = domain.empty() ? node.op_type() : domain + "." + node.op_type();
-  if (it == opsets.end()) return fmt::format("operator {} is not supported: the model imports no operator set of domain {}", called, quote_name(domain));
+  if (it == opsets.end())
+    return fmt::format("operator {} is not supported: the model imports no operator set of domain {}", called,
+                       quote_name(domain));
   const Recipes &all = Recipes::all();
   if (all.find(domain, node.op_type(), it->second) || (domain.empty() && aliased(node.op_type()))) return "";
-  if (all.knows(domain, node.op_type())) return fmt::format("operator {} is not supported in version {} of its operator set", called, it->second);
-  return fmt::format("operator {} (version {}{}) is not supported", called, it->second, domain.empty() ? "" : " of domain " + quote_name(domain));
+  if (all.knows(domain, node.op_type()))
+    return fmt::format("operator {} is not supported in version {} of its operator set", called, it->second);
+  return fmt::format("operator {} (version {}{}) is not supported", called, it->second,
+                     domain.empty() ? "" : " of domain " + quote_name(domain));
 }
 
 Entries Importer::run_body(const GraphProto &body, const Entries &arguments) {
   if (depth_ >= kDeepest) throw CompileError(graph_->location, "subgraphs are nested too deeply");
   if (int(arguments.size()) != body.input_size())
-    throw CompileError(graph_->location, fmt::format("a body takes {} values, but {} are given", body.input_size(), arguments.size()));
+    throw CompileError(graph_->location,
+                       fmt::format("a body takes {} values, but {} are given", body.input_size(), arguments.size()));
   Scope scope;
   scope.outer = scope_;
   size_t before = errors_.size();
@@ -246,7 +264,9 @@ Values Importer::run_body(const GraphProto &body, const Values &arguments) {
   Values out;
   for (const Entry &e : run_body(body, given)) {
     if (!e.value) throw CompileError(graph_->location, "a body that gives no tensor is not supported here");
-    if (e.count) throw CompileError(graph_->location, "a body that gives a tensor whose number of elements depends on data is not supported here");
+    if (e.count)
+      throw CompileError(graph_->location,
+                         "a body that gives a tensor whose number of elements depends on data is not supported here");
     out.push_back(e.value);
   }
   return out;
@@ -296,14 +316,16 @@ static void resolve(NodeProto &node, const std::unordered_map<std::string, const
   }
 }
 
-Entries Importer::inline_function(const FunctionProto &f, const NodeProto &node, const Scope &outer, const Location &where) {
+Entries Importer::inline_function(const FunctionProto &f, const NodeProto &node, const Scope &outer,
+                                  const Location &where) {
   if (depth_ >= kDeepest) throw CompileError(where, "functions are nested too deeply, or call themselves");
   std::unordered_map<std::string, const AttributeProto *> attributes;
   for (const AttributeProto &a : f.attribute_proto()) attributes[a.name()] = &a;
   for (const AttributeProto &a : node.attribute()) attributes[a.name()] = &a;
   Scope scope;
   for (int i = 0; i < f.input_size(); ++i)
-    scope.names[f.input(i)] = i < node.input_size() && !node.input(i).empty() ? lookup(node.input(i), outer, where) : Entry{};
+    scope.names[f.input(i)] =
+        i < node.input_size() && !node.input(i).empty() ? lookup(node.input(i), outer, where) : Entry{};
   FunctionProto body = f;
   for (NodeProto &n : *body.mutable_node()) resolve(n, attributes);
   Restored sets(opsets_, opsets_of(f.opset_import()));

@@ -54,7 +54,9 @@ public:
   const Entry *entry(const std::string &name) const { return scope_->find(name); }
   /// A result of the node at hand that is no plain tensor.
   void give(int output, Entry e) { given_results_.emplace_back(output, std::move(e)); }
-  void give_sequence(int output, Values values) { give(output, {{}, false, std::make_shared<const Values>(std::move(values))}); }
+  void give_sequence(int output, Values values) {
+    give(output, {{}, false, std::make_shared<const Values>(std::move(values))});
+  }
 
   /// See ImportOptions::trainable.
   bool trainable() const { return options_.trainable; }
@@ -132,7 +134,8 @@ Location location_of(const File &file, const NodeProto &node);
 /// Operator sets by domain ("" is the standard's).
 template <class List> std::unordered_map<std::string, int> opsets_of(const List &list) {
   std::unordered_map<std::string, int> out;
-  for (const OperatorSetIdProto &o : list) out[o.domain() == "ai.onnx" ? "" : o.domain()] = int(std::min<int64_t>(o.version(), 1 << 20));
+  for (const OperatorSetIdProto &o : list)
+    out[o.domain() == "ai.onnx" ? "" : o.domain()] = int(std::min<int64_t>(o.version(), 1 << 20));
   return out;
 }
 std::string function_key(std::string_view domain, std::string_view name, std::string_view overload);

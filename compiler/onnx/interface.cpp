@@ -29,7 +29,8 @@ Interface interface_of(const File &file) {
     Location where = file.at(fmt::format("input {}", quote_name(v.name())));
     LocationScope at(*out.inputs, where);
     if (v.type().value_case() != TypeProto::kTensorType) throw CompileError(where, "only tensors can be inputs");
-    if (!v.type().tensor_type().has_shape()) throw CompileError(where, "its shape is not known: give the input's tensor");
+    if (!v.type().tensor_type().has_shape())
+      throw CompileError(where, "its shape is not known: give the input's tensor");
     out.inputs->input(v.name(), {dtype_of(v.type().tensor_type().elem_type(), where), declared_shape(v)});
   }
   std::unordered_set<std::string> state = names_in_state_slots(g);
@@ -46,7 +47,8 @@ Interface interface_of(const File &file) {
   for (const ValueInfoProto &v : g.output()) {
     std::optional<Type> type;
     if (v.type().value_case() == TypeProto::kTensorType && v.type().tensor_type().has_shape())
-      type = Type{dtype_of(v.type().tensor_type().elem_type(), file.at(fmt::format("output {}", quote_name(v.name())))), declared_shape(v)};
+      type = Type{dtype_of(v.type().tensor_type().elem_type(), file.at(fmt::format("output {}", quote_name(v.name())))),
+                  declared_shape(v)};
     out.outputs.push_back({v.name(), type});
   }
   return out;

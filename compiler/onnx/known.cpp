@@ -7,9 +7,9 @@
 
 namespace trellis::onnx {
 
-static constexpr int64_t kMostElements = 1 << 20;   // of one value that is evaluated
-static constexpr double kMostWork = 1 << 26;        // elements that the evaluation of one node touches
-static constexpr double kMostWorkInAll = 1 << 28;   // those of a whole import, which bounds the memory they take, too
+static constexpr int64_t kMostElements = 1 << 20; // of one value that is evaluated
+static constexpr double kMostWork = 1 << 26;      // elements that the evaluation of one node touches
+static constexpr double kMostWorkInAll = 1 << 28; // those of a whole import, which bounds the memory they take, too
 
 // Elements that evaluating the node touches, those of bodies at every iteration.
 static double work_of(const Node &n) {
@@ -27,7 +27,8 @@ static double work_of(const Node &n) {
   bool counted = n.attrs.has(Attr::trips);
   if (n.op == Op::loop) trips = counted ? double(n.attrs.i(Attr::trips)) : INFINITY; // it may never end
   if (n.op == Op::scan)
-    trips = double(counted ? n.attrs.i(Attr::trips) : n.operands[size_t(n.attrs.i_or(Attr::carries, 0))].shape()[0].value());
+    trips = double(counted ? n.attrs.i(Attr::trips)
+                           : n.operands[size_t(n.attrs.i_or(Attr::carries, 0))].shape()[0].value());
   return own + (inside > 0 ? trips * inside : 0);
 }
 

@@ -20,16 +20,17 @@ File read_file(const std::string &path) {
   if (!bytes || !model->ParseFromArray(bytes.get(), int(in.size())))
     throw CompileError(f.at(), "is no ONNX model: its messages are cut off, malformed or nested too deeply");
   if (!model->has_graph() || model->opset_import_size() == 0)
-    throw CompileError(f.at(), model->has_graph() ? "is no ONNX model: it names no operator set" : "is no ONNX model: it has no graph");
+    throw CompileError(f.at(), model->has_graph() ? "is no ONNX model: it names no operator set"
+                                                  : "is no ONNX model: it has no graph");
   f.model = std::move(model);
   return f;
 }
 
 static constexpr const char *kTypeNames[] = {
-    "none",       "float",      "uint8",        "int8",           "uint16",     "int16",          "int32", "int64",
-    "string",     "bool",       "float16",      "double",         "uint32",     "uint64",         "complex64", "complex128",
-    "bfloat16",   "float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz", "uint4", "int4", "float4e2m1",
-    "float8e8m0", "uint2",      "int2",         "float6e2m3",     "float6e3m2"};
+    "none",       "float",        "uint8",          "int8",       "uint16",         "int16",  "int32",     "int64",
+    "string",     "bool",         "float16",        "double",     "uint32",         "uint64", "complex64", "complex128",
+    "bfloat16",   "float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz", "uint4",  "int4",      "float4e2m1",
+    "float8e8m0", "uint2",        "int2",           "float6e2m3", "float6e3m2"};
 
 std::string type_name(int type) {
   return type >= 0 && size_t(type) < std::size(kTypeNames) ? kTypeNames[type] : fmt::format("number {}", type);
@@ -55,8 +56,8 @@ DType dtype_of(int type, const Location &where) {
 }
 
 // The bytes of external data: `location` is a file in the model's folder or below it.
-static Tensor external(const File &file, const TensorProto &t, DType dtype, const std::vector<int64_t> &dims, int64_t bytes,
-                       const Location &where) {
+static Tensor external(const File &file, const TensorProto &t, DType dtype, const std::vector<int64_t> &dims,
+                       int64_t bytes, const Location &where) {
   std::string location;
   int64_t offset = 0, length = bytes;
   for (const StringStringEntryProto &e : t.external_data()) {
@@ -68,11 +69,13 @@ static Tensor external(const File &file, const TensorProto &t, DType dtype, cons
   fs::path p(location);
   bool outside = location.empty() || p.is_absolute();
   for (const fs::path &part : p) outside |= part == "..";
-  if (outside) throw CompileError(where, fmt::format("external data: {} is no file in the model's folder", quote_name(location)));
+  if (outside)
+    throw CompileError(where, fmt::format("external data: {} is no file in the model's folder", quote_name(location)));
   InputFile in((fs::path(file.folder) / p).string());
   if (length != bytes || uint64_t(offset) > in.size() || uint64_t(bytes) > in.size() - uint64_t(offset))
-    throw CompileError(where, fmt::format("external data: {} bytes from {} of {} ({} bytes) were expected, {} are named", bytes, offset,
-                                          quote_name(location), in.size(), length));
+    throw CompileError(where,
+                       fmt::format("external data: {} bytes from {} of {} ({} bytes) were expected, {} are named",
+                                   bytes, offset, quote_name(location), in.size(), length));
   std::shared_ptr<void> map = in.map();
   if (offset % 16 == 0) return Tensor(dtype, dims, map, static_cast<std::byte *>(map.get()) + offset);
   Tensor out = allocate(dtype, dims, where);
@@ -85,11 +88,13 @@ template <class Field> static void fill(Tensor &t, const Field &values, const Lo
   if (values.size() != t.size())
     throw CompileError(where, fmt::format("{} elements for a tensor of {}", values.size(), t.size()));
   for (int i = 0; i < values.size(); ++i) {
-    if constexpr (std::is_floating_point_v<std::decay_t<decltype(values[0])>>) t.set(i, double(values[i]));
+    if constexpr (std::is_floating_point_v<std::decay_t<decltype(values[0])>>)
+      t.set(i, double(values[i]));
     else if (is_float(t.dtype())) { // f16 and bf16 come as bits
       uint16_t bits = uint16_t(values[i]);
       std::memcpy(t.data() + 2 * i, &bits, 2);
-    } else t.set_int(i, int64_t(values[i]));
+    } else
+      t.set_int(i, int64_t(values[i]));
   }
 }
 
@@ -104,7 +109,8 @@ Tensor tensor_of(const File &file, const TensorProto &t, const Location &where) 
   if (t.has_raw_data()) {
     const std::string &raw = t.raw_data();
     if (int64_t(raw.size()) != *bytes)
-      throw CompileError(where, fmt::format("{} bytes of raw data for {}, which has {}", raw.size(), Type{dtype, shape_of(dims)}.str(), *bytes));
+      throw CompileError(where, fmt::format("{} bytes of raw data for {}, which has {}", raw.size(),
+                                            Type{dtype, shape_of(dims)}.str(), *bytes));
     void *data = const_cast<char *>(raw.data());
     if (*bytes >= 64 && reinterpret_cast<uintptr_t>(data) % 16 == 0)
       return Tensor(dtype, dims, std::const_pointer_cast<ModelProto>(file.model), data);
@@ -112,8 +118,11 @@ Tensor tensor_of(const File &file, const TensorProto &t, const Location &where) 
     if (*bytes) std::memcpy(out.data(), raw.data(), raw.size());
     return out;
   }
-  int64_t given = dtype == DType::f32 ? t.float_data_size() : dtype == DType::f64 ? t.double_data_size() : dtype == DType::i64 ? t.int64_data_size()
-                  : dtype == DType::u64 || dtype == DType::u32 ? t.uint64_data_size() : t.int32_data_size();
+  int64_t given = dtype == DType::f32                          ? t.float_data_size()
+                  : dtype == DType::f64                        ? t.double_data_size()
+                  : dtype == DType::i64                        ? t.int64_data_size()
+                  : dtype == DType::u64 || dtype == DType::u32 ? t.uint64_data_size()
+                                                               : t.int32_data_size();
   if (given != *bytes / size_of(dtype))
     throw CompileError(where, fmt::format("{} elements for {}", given, Type{dtype, shape_of(dims)}.str()));
   Tensor out = allocate(dtype, dims, where);
@@ -121,7 +130,8 @@ Tensor tensor_of(const File &file, const TensorProto &t, const Location &where) 
   case DType::f32: fill(out, t.float_data(), where); break;
   case DType::f64: fill(out, t.double_data(), where); break;
   case DType::i64: fill(out, t.int64_data(), where); break;
-  case DType::u32: case DType::u64: fill(out, t.uint64_data(), where); break;
+  case DType::u32:
+  case DType::u64: fill(out, t.uint64_data(), where); break;
   default: fill(out, t.int32_data(), where);
   }
   return out;

@@ -37,7 +37,8 @@ Value both_classes(Step &s, Value scores, const std::string &how, bool shares) {
 }
 
 Ints labels_of(Step &s, const char *integers, const char *strings) {
-  s.require(!s.attr(strings) || s.attr(strings)->strings_size() == 0 || !s.wants(0), "labels that are strings are not supported");
+  s.require(!s.attr(strings) || s.attr(strings)->strings_size() == 0 || !s.wants(0),
+            "labels that are strings are not supported");
   return s.ints(integers);
 }
 Value labelled(Step &s, Value positions, const Ints &labels) {
@@ -61,7 +62,8 @@ static Value row_of(Step &s, DType t, const std::vector<double> &values) {
   return s.g.constant(Tensor::of<double>(t, {int64_t(values.size())}, std::span<const double>(values)));
 }
 static void fits(Step &s, Value x, size_t entries, const char *attribute) {
-  s.require(entries == 1 || (x.rank() > 0 && x.shape().back().value() == int64_t(entries)), fmt::format("'{}' does not fit {}", attribute, x.type().str()));
+  s.require(entries == 1 || (x.rank() > 0 && x.shape().back().value() == int64_t(entries)),
+            fmt::format("'{}' does not fit {}", attribute, x.type().str()));
 }
 static Value rows(Step &s, Value x) { // 1-D input is one row
   s.require(x.rank() == 1 || x.rank() == 2, fmt::format("needs rows of features, but has {}", x.type().str()));
@@ -79,10 +81,14 @@ static Values scaler(Step &s) {
 static Values normalizer(Step &s) {
   Value x = cast(rows(s, s.in(0)), DType::f32), norm;
   std::string how = s.s("norm", "MAX");
-  if (how == "MAX") norm = reduce_over(x, "max", {1}, true);
-  else if (how == "L1") norm = reduce_over(abs(x), "sum", {1}, true);
-  else if (how == "L2") norm = sqrt(reduce_over(square(x), "sum", {1}, true));
-  else s.fail(fmt::format("norm {} is not supported", quote_name(how)));
+  if (how == "MAX")
+    norm = reduce_over(x, "max", {1}, true);
+  else if (how == "L1")
+    norm = reduce_over(abs(x), "sum", {1}, true);
+  else if (how == "L2")
+    norm = sqrt(reduce_over(square(x), "sum", {1}, true));
+  else
+    s.fail(fmt::format("norm {} is not supported", quote_name(how)));
   return {reshape(x / select(eq(norm, 0), 1, norm), s.in(0).shape())};
 }
 
@@ -127,7 +133,8 @@ static Values feature_vectorizer(Step &s) {
 }
 
 static Values one_hot_encoder(Step &s) { // a category that is not named gives zeros
-  s.require(!s.attr("cats_strings") || s.attr("cats_strings")->strings_size() == 0, "categories that are strings are not supported");
+  s.require(!s.attr("cats_strings") || s.attr("cats_strings")->strings_size() == 0,
+            "categories that are strings are not supported");
   Value x = s.in(0), cats = s.constant(s.ints("cats_int64s"));
   Shape one = x.shape(), all = x.shape();
   one.push_back(1), all.push_back(cats.shape()[0]);
@@ -155,10 +162,12 @@ static Values label_encoder(Step &s) {
   Tensor otherwise(values->dtype(), {});
   if (const AttributeProto *a = s.attr("default_tensor")) {
     otherwise = s.importer.tensor(a->t(), s.where);
-    s.require(otherwise.size() == 1 && otherwise.dtype() == values->dtype(), "'default_tensor' does not fit the values");
-  }
-  else if (is_float(values->dtype())) otherwise.set(0, s.f("default_float", -0.0));
-  else otherwise.set_int(0, s.i("default_int64", -1));
+    s.require(otherwise.size() == 1 && otherwise.dtype() == values->dtype(),
+              "'default_tensor' does not fit the values");
+  } else if (is_float(values->dtype()))
+    otherwise.set(0, s.f("default_float", -0.0));
+  else
+    otherwise.set_int(0, s.i("default_int64", -1));
   // The values, then the default.
   Tensor table(values->dtype(), {keys->size() + 1});
   int64_t n = keys->size(), width = size_of(table.dtype());
@@ -191,7 +200,9 @@ static Value linear(Step &s, int64_t columns) {
   return y + row_of(s, DType::f32, intercepts);
 }
 
-static Values linear_regressor(Step &s) { return {transformed(s, linear(s, s.i("targets", 1)), s.s("post_transform", "NONE"))}; }
+static Values linear_regressor(Step &s) {
+  return {transformed(s, linear(s, s.i("targets", 1)), s.s("post_transform", "NONE"))};
+}
 
 static Values linear_classifier(Step &s) {
   Ints labels = labels_of(s, "classlabels_ints", "classlabels_strings");
@@ -210,8 +221,10 @@ static Values linear_classifier(Step &s) {
 
 void add_classic(Recipes &r) {
   auto on = [&](std::string_view name, Recipe recipe) { r.on(name, 1, recipe, kClassic); };
-  on("Scaler", scaler), on("Normalizer", normalizer), on("Binarizer", binarizer), on("Imputer", imputer), on("ArrayFeatureExtractor", array_features);
-  on("FeatureVectorizer", feature_vectorizer), on("OneHotEncoder", one_hot_encoder), on("LabelEncoder", label_encoder), on("ZipMap", zip_map);
+  on("Scaler", scaler), on("Normalizer", normalizer), on("Binarizer", binarizer), on("Imputer", imputer),
+      on("ArrayFeatureExtractor", array_features);
+  on("FeatureVectorizer", feature_vectorizer), on("OneHotEncoder", one_hot_encoder), on("LabelEncoder", label_encoder),
+      on("ZipMap", zip_map);
   on("LinearRegressor", linear_regressor), on("LinearClassifier", linear_classifier);
 }
 

@@ -39,21 +39,26 @@ static Values conv_transpose(Step &s) {
   Value x = s.in(0), w = s.in(1);
   size_t r = size_t(x.rank()), n = r - 2;
   int64_t groups = s.i("group", 1);
-  s.require(r >= 3 && w.rank() == int(r) && groups > 0 && same(w.shape()[0], x.shape()[1]) && x.shape()[1].value() % groups == 0,
+  s.require(r >= 3 && w.rank() == int(r) && groups > 0 && same(w.shape()[0], x.shape()[1]) &&
+                x.shape()[1].value() % groups == 0,
             fmt::format("weights {} for {} in {} groups", w.type().str(), x.type().str(), groups));
   Ints size = dims_of(Shape(w.shape().begin() + 2, w.shape().end())), flipped;
-  Ints stride = s.ints("strides", Ints(n, 1)), dilation = s.ints("dilations", Ints(n, 1)), pads = s.ints("pads", Ints(2 * n, 0)),
-       more = s.ints("output_padding", Ints(n, 0)), shape = s.ints("output_shape");
-  s.require(stride.size() == n && dilation.size() == n && pads.size() == 2 * n && more.size() == n, "strides, dilations or pads do not fit the kernel");
+  Ints stride = s.ints("strides", Ints(n, 1)), dilation = s.ints("dilations", Ints(n, 1)),
+       pads = s.ints("pads", Ints(2 * n, 0)), more = s.ints("output_padding", Ints(n, 0)),
+       shape = s.ints("output_shape");
+  s.require(stride.size() == n && dilation.size() == n && pads.size() == 2 * n && more.size() == n,
+            "strides, dilations or pads do not fit the kernel");
   if (shape.size() == r) shape.erase(shape.begin(), shape.begin() + 2);
   s.require(shape.empty() || shape.size() == n, "'output_shape' does not fit the kernel");
   for (const Ints *all : {&pads, &more, &shape})
-    for (int64_t d : *all) s.require(d >= 0 && d < int64_t(1) << 31, "a padding or dim of the output is negative, or too large");
+    for (int64_t d : *all)
+      s.require(d >= 0 && d < int64_t(1) << 31, "a padding or dim of the output is negative, or too large");
   std::string automatic = s.s("auto_pad", "NOTSET");
   Ints lo(n), hi(n), crop_lo(2, 0), crop_hi(2, 0);
   bool crops = false;
   for (size_t k = 0; k < n; ++k) {
-    s.require(stride[k] > 0 && dilation[k] > 0 && stride[k] < 1 << 24 && dilation[k] < 1 << 24, "strides and dilations must be positive");
+    s.require(stride[k] > 0 && dilation[k] > 0 && stride[k] < 1 << 24 && dilation[k] < 1 << 24,
+              "strides and dilations must be positive");
     int64_t in = x.shape()[k + 2], reach = (size[k] - 1) * dilation[k];
     bool same_size = automatic == "SAME_UPPER" || automatic == "SAME_LOWER";
     if (!shape.empty() || same_size) {
@@ -81,7 +86,8 @@ static Values conv_transpose(Step &s) {
 
 static Values gemm(Step &s) {
   Value a = s.in(0), b = s.in(1);
-  s.require(a.rank() == 2 && b.rank() == 2, fmt::format("needs matrices, but has {} and {}", a.type().str(), b.type().str()));
+  s.require(a.rank() == 2 && b.rank() == 2,
+            fmt::format("needs matrices, but has {} and {}", a.type().str(), b.type().str()));
   if (s.i("transA", 0)) a = transpose(a);
   if (s.i("transB", 0)) b = transpose(b);
   Value y = dot(a, b);
@@ -129,8 +135,12 @@ Value centred(Step &s, Value x, Value zero, int64_t axis) {
   Value wide = cast(x, DType::i32);
   return zero ? wide - cast(along(s, zero, x, axis), DType::i32) : wide;
 }
-static Values matmul_integer(Step &s) { return {product(s, centred(s, s.in(0), s.opt(2), -2), centred(s, s.in(1), s.opt(3), -1))}; }
-static Values conv_integer(Step &s) { return {convolve(s, centred(s, s.in(0), s.opt(2), 1), centred(s, s.in(1), s.opt(3), 0), {})}; }
+static Values matmul_integer(Step &s) {
+  return {product(s, centred(s, s.in(0), s.opt(2), -2), centred(s, s.in(1), s.opt(3), -1))};
+}
+static Values conv_integer(Step &s) {
+  return {convolve(s, centred(s, s.in(0), s.opt(2), 1), centred(s, s.in(1), s.opt(3), 0), {})};
+}
 
 Value quantised(Step &s, Value y, Value scale, Value zero, int64_t axis, DType to) {
   Value z = zero ? along(s, zero, y, axis) : Value{};
@@ -202,9 +212,12 @@ static Values dynamic_quantise(Step &s) {
 static Values einsum(Step &s);
 
 void add_contraction(Recipes &r) {
-  r.on("Conv", 1, convolution), r.on("ConvTranspose", 1, conv_transpose), r.on("Gemm", 1, gemm), r.on("MatMul", 1, matmul);
-  r.on("MatMulInteger", 10, matmul_integer), r.on("ConvInteger", 10, conv_integer), r.on("QLinearConv", 10, qlinear_conv);
-  r.on("QLinearMatMul", 10, qlinear_matmul), r.on("QuantizeLinear", 10, quantise), r.on("DequantizeLinear", 10, dequantise);
+  r.on("Conv", 1, convolution), r.on("ConvTranspose", 1, conv_transpose), r.on("Gemm", 1, gemm),
+      r.on("MatMul", 1, matmul);
+  r.on("MatMulInteger", 10, matmul_integer), r.on("ConvInteger", 10, conv_integer),
+      r.on("QLinearConv", 10, qlinear_conv);
+  r.on("QLinearMatMul", 10, qlinear_matmul), r.on("QuantizeLinear", 10, quantise),
+      r.on("DequantizeLinear", 10, dequantise);
   r.on("DynamicQuantizeLinear", 11, dynamic_quantise), r.on("Einsum", 12, einsum);
   r.on("QuantizeLinear", 1, quantise, "com.microsoft"), r.on("DequantizeLinear", 1, dequantise, "com.microsoft");
   r.on("QLinearConv", 1, qlinear_conv, "com.microsoft");
@@ -219,8 +232,10 @@ static Values einsum(Step &s) {
   size_t arrow = text.find("->");
   std::vector<std::string> terms{""};
   for (char c : text.substr(0, arrow))
-    if (c == ',') terms.push_back("");
-    else terms.back() += c;
+    if (c == ',')
+      terms.push_back("");
+    else
+      terms.back() += c;
   s.require(int(terms.size()) == s.inputs(), "the equation has another number of terms than there are operands");
   // '...' becomes letters of its own, counted from the back.
   int dots = 0;
@@ -228,13 +243,15 @@ static Values einsum(Step &s) {
     std::string out;
     size_t at = term.find("...");
     int named = int(term.size()) - (at == std::string::npos ? 0 : 3), rest = rank < 0 ? dots : rank - named;
-    s.require(rest >= 0 && rest < 10 && (at != std::string::npos || rest == 0), fmt::format("term {} does not fit its operand", quote_name(term)));
+    s.require(rest >= 0 && rest < 10 && (at != std::string::npos || rest == 0),
+              fmt::format("term {} does not fit its operand", quote_name(term)));
     dots = std::max(dots, rest);
     for (size_t k = 0; k < term.size(); ++k)
       if (k == at) {
         for (int d = rest; d-- > 0;) out += char('0' + d);
         k += 2;
-      } else out += term[k];
+      } else
+        out += term[k];
     for (char c : out) s.require(std::isalnum(uint8_t(c)), "the equation is malformed");
     return out;
   };
@@ -277,16 +294,20 @@ static Values einsum(Step &s) {
     Ints perm;
     Shape shape;
     for (char c : to)
-      if (size_t p = from.find(c); p != std::string::npos) perm.push_back(int64_t(p)), shape.push_back(v.shape()[p]);
-      else shape.push_back(1);
+      if (size_t p = from.find(c); p != std::string::npos)
+        perm.push_back(int64_t(p)), shape.push_back(v.shape()[p]);
+      else
+        shape.push_back(1);
     return reshape(permute(v, perm), shape);
   };
   auto drop = [&](Value v, std::string &letters, size_t next) {
     Ints axes;
     std::string kept;
     for (size_t k = 0; k < letters.size(); ++k)
-      if (needed_later(letters[k], next)) kept += letters[k];
-      else axes.push_back(int64_t(k));
+      if (needed_later(letters[k], next))
+        kept += letters[k];
+      else
+        axes.push_back(int64_t(k));
     letters = kept;
     return axes.empty() ? v : reduce_over(v, "sum", axes);
   };
@@ -295,8 +316,10 @@ static Values einsum(Step &s) {
     Ints alone; // letters of this operand only
     std::string kept;
     for (size_t a = 0; a < in[k].size(); ++a)
-      if (needed_later(in[k][a], k + 1) || have.find(in[k][a]) != std::string::npos) kept += in[k][a];
-      else alone.push_back(int64_t(a));
+      if (needed_later(in[k][a], k + 1) || have.find(in[k][a]) != std::string::npos)
+        kept += in[k][a];
+      else
+        alone.push_back(int64_t(a));
     Value b = alone.empty() ? x[k] : reduce_over(x[k], "sum", alone);
     in[k] = kept;
     std::string batch, rows, columns, summed;
@@ -319,7 +342,8 @@ static Values einsum(Step &s) {
       int64_t m = extent(y, have, rows), n = extent(b, in[k], columns), inner = extent(y, have, summed);
       Shape sa = batch_shape, sb = batch_shape;
       sa.insert(sa.end(), {m, inner}), sb.insert(sb.end(), {inner, n});
-      Value p = dot(reshape(arranged(y, have, batch + rows + summed), sa), reshape(arranged(b, in[k], batch + summed + columns), sb));
+      Value p = dot(reshape(arranged(y, have, batch + rows + summed), sa),
+                    reshape(arranged(b, in[k], batch + summed + columns), sb));
       result = batch_shape;
       for (char c : rows) result.push_back(y.shape()[have.find(c)]);
       for (char c : columns) result.push_back(b.shape()[in[k].find(c)]);

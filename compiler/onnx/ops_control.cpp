@@ -47,11 +47,13 @@ static Values branches(Step &s) {
     return {};
   }
   uint32_t from = uint32_t(s.g.node_count());
-  Values yes = s.importer.run_body(branch(s, "then_branch"), Values{}), no = s.importer.run_body(branch(s, "else_branch"), Values{}), out;
+  Values yes = s.importer.run_body(branch(s, "then_branch"), Values{}),
+         no = s.importer.run_body(branch(s, "else_branch"), Values{}), out;
   s.require(yes.size() == no.size() && !yes.empty(), "the branches differ in their number of results");
   for (size_t i = 0; i < yes.size(); ++i)
     s.require(yes[i].type() == no[i].type(),
-              fmt::format("the branches give {} and {}, and the condition is not known at import", yes[i].type().str(), no[i].type().str()));
+              fmt::format("the branches give {} and {}, and the condition is not known at import", yes[i].type().str(),
+                          no[i].type().str()));
   Value condition = reshape(s.in(0), {});
   Closed a = close_over({}, yes, from), b = close_over({}, no, from);
   if (!is_dear(*a.body) && !is_dear(*b.body)) {
@@ -81,7 +83,9 @@ static int64_t position(Step &s, int i, size_t size, bool end) {
 static Values sequence_empty(Step &s) { return s.importer.give_sequence(0, {}), Values{}; }
 static Values sequence_construct(Step &s) { return s.importer.give_sequence(0, s.all()), Values{}; }
 static Values sequence_at(Step &s) { return {sequence(s, 0)[size_t(position(s, 1, sequence(s, 0).size(), false))]}; }
-static Values sequence_length(Step &s) { return {s.g.constant(Tensor::scalar_int(DType::i64, int64_t(sequence(s, 0).size())))}; }
+static Values sequence_length(Step &s) {
+  return {s.g.constant(Tensor::scalar_int(DType::i64, int64_t(sequence(s, 0).size())))};
+}
 static Values sequence_insert(Step &s) {
   Values q = sequence(s, 0);
   q.insert(q.begin() + position(s, 2, q.size(), true), s.in(1));
@@ -99,14 +103,18 @@ static Values split_to_sequence(Step &s) {
   Ints extents;
   bool keep = true;
   constexpr int64_t kMost = 1 << 16;
-  auto bounded = [&](int64_t parts) { s.require(parts <= kMost, fmt::format("a sequence of {} parts is not supported", parts)); };
+  auto bounded = [&](int64_t parts) {
+    s.require(parts <= kMost, fmt::format("a sequence of {} parts is not supported", parts));
+  };
   bounded(s.has(1) ? 0 : n);
-  if (!s.has(1)) extents.assign(size_t(n), 1), keep = s.i("keepdims", 1) != 0;
+  if (!s.has(1))
+    extents.assign(size_t(n), 1), keep = s.i("keepdims", 1) != 0;
   else if (Ints given = s.known_ints(1); s.in(1).rank() == 0) {
     s.require(given[0] > 0, "a part has no elements");
     bounded(n / given[0]);
     for (int64_t at = 0; at < n; at += given[0]) extents.push_back(std::min(given[0], n - at));
-  } else extents = given;
+  } else
+    extents = given;
   int64_t sum = 0;
   for (int64_t e : extents) {
     s.require(e >= 0 && e <= n, "a part has no such length");
@@ -133,8 +141,10 @@ static Values concat_from_sequence(Step &s) {
 // --- optionals ---
 
 static Values optional(Step &s) {
-  if (s.node.input_size() && !s.node.input(0).empty()) s.importer.give(0, *s.importer.entry(s.node.input(0)));
-  else s.importer.give(0, {{}, false, nullptr, true});
+  if (s.node.input_size() && !s.node.input(0).empty())
+    s.importer.give(0, *s.importer.entry(s.node.input(0)));
+  else
+    s.importer.give(0, {{}, false, nullptr, true});
   return {};
 }
 static Values optional_has_element(Step &s) {
@@ -167,9 +177,12 @@ static Values sequence_map(Step &s) {
 
 void add_control(Recipes &r) {
   r.on("If", 1, branches);
-  r.on("SequenceEmpty", 11, sequence_empty), r.on("SequenceConstruct", 11, sequence_construct), r.on("SequenceAt", 11, sequence_at);
-  r.on("SequenceLength", 11, sequence_length), r.on("SequenceInsert", 11, sequence_insert), r.on("SequenceErase", 11, sequence_erase);
-  r.on("SequenceMap", 17, sequence_map), r.on("Optional", 15, optional), r.on("OptionalHasElement", 15, optional_has_element);
+  r.on("SequenceEmpty", 11, sequence_empty), r.on("SequenceConstruct", 11, sequence_construct),
+      r.on("SequenceAt", 11, sequence_at);
+  r.on("SequenceLength", 11, sequence_length), r.on("SequenceInsert", 11, sequence_insert),
+      r.on("SequenceErase", 11, sequence_erase);
+  r.on("SequenceMap", 17, sequence_map), r.on("Optional", 15, optional),
+      r.on("OptionalHasElement", 15, optional_has_element);
   r.on("OptionalGetElement", 15, optional_get_element);
   r.on("SplitToSequence", 11, split_to_sequence), r.on("ConcatFromSequence", 11, concat_from_sequence);
 }

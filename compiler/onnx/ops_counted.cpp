@@ -18,12 +18,14 @@ struct Found {
 Found find_set(Value flags, int64_t bound) {
   Graph &g = flags.graph();
   Value one = cast(flags, DType::i64), at = cumulative(one, "sum", 0, true);
-  return {scatter(zeros(g, DType::i64, bound), select(flags, at, -1), positions(g, flags.type().size()), 0, "set"), sum(one)};
+  return {scatter(zeros(g, DType::i64, bound), select(flags, at, -1), positions(g, flags.type().size()), 0, "set"),
+          sum(one)};
 }
 
 void give(Step &s, int output, Value v, int axis, Value count) {
   if (!s.importer.is_given(count))
-    if (std::optional<Tensor> n = s.importer.known(count)) return s.importer.give(output, {narrow(v, axis, 0, n->get_int(0))});
+    if (std::optional<Tensor> n = s.importer.known(count))
+      return s.importer.give(output, {narrow(v, axis, 0, n->get_int(0))});
   Entry e{v};
   e.count = {axis, count};
   s.importer.give(output, std::move(e));
@@ -47,8 +49,10 @@ Values non_zero(Step &s) {
 Values compressed(Step &s) {
   Value x = s.in(0), keep = s.in(1);
   int64_t axis = 0;
-  if (s.attr("axis")) axis = s.axis(s.i("axis", 0), x.rank());
-  else x = reshape(x, {x.type().size()});
+  if (s.attr("axis"))
+    axis = s.axis(s.i("axis", 0), x.rank());
+  else
+    x = reshape(x, {x.type().size()});
   s.require(keep.dtype() == DType::boolean && keep.rank() == 1, fmt::format("the condition is {}", keep.type().str()));
   int64_t n = keep.type().size(), whole = x.shape()[size_t(axis)];
   s.require(n <= whole, "the condition is longer than the axis");
@@ -64,7 +68,8 @@ Value order_of_rows(Step &s, Value x) {
   auto by = [](Value order, Value column) { return gather(order, sort(gather(column, order), 0).indices); };
   Value columns = flip(permute(x, {1, 0}), {0}), order = positions(s.g, n);
   if (w == 1) return sort(reshape(x, {n}), 0).indices;
-  return scan(s.importer, {order}, {columns}, [&](const Values &c, const Values &part) { return Values{by(c[0], part[0])}; })[0];
+  return scan(s.importer, {order}, {columns},
+              [&](const Values &c, const Values &part) { return Values{by(c[0], part[0])}; })[0];
 }
 
 Values unique(Step &s) {
@@ -77,11 +82,13 @@ Values unique(Step &s) {
     for (int k = 0; k < x.rank(); ++k)
       if (k != axis) perm.push_back(k), rest.push_back(x.shape()[size_t(k)]);
     x = permute(x, perm);
-  } else x = reshape(x, {x.type().size()});
+  } else
+    x = reshape(x, {x.type().size()});
   int64_t n = x.shape()[0], w = element_count(rest);
   if (n == 0 || w == 0) s.fail("of no elements is not supported");
   Value rows = reshape(x, {n, w}), order = order_of_rows(s, rows), sorted = gather(rows, order), i = positions(s.g, n);
-  Value before = n > 1 ? concat({narrow(sorted, 0, 0, 1), narrow(sorted, 0, 0, n - 1)}, 0) : sorted, differs = ne(sorted, before);
+  Value before = n > 1 ? concat({narrow(sorted, 0, 0, 1), narrow(sorted, 0, 0, n - 1)}, 0) : sorted,
+        differs = ne(sorted, before);
   if (is_float(x.dtype())) differs = bit_and(differs, bit_not(bit_and(is_nan(sorted), is_nan(before))));
   Value fresh = bit_or(reduce_over(differs, "max", {1}), eq(i, 0)), one = cast(fresh, DType::i64);
   Value group = cumulative(one, "sum", 0) - 1, count = sum(one);
@@ -117,14 +124,16 @@ struct Boxes {
 Value overlap(const Boxes &a, const Boxes &b, Value most) {
   Value width = min(a.hi_x, b.hi_x) - max(a.lo_x, b.lo_x), height = min(a.hi_y, b.hi_y) - max(a.lo_y, b.lo_y);
   Value both = width * height, one = a.area(), other = b.area(), together = one + other - both;
-  Value proper = bit_and(bit_and(gt(width, 0), gt(height, 0)), bit_and(bit_and(gt(one, 0), gt(other, 0)), gt(together, 0)));
+  Value proper =
+      bit_and(bit_and(gt(width, 0), gt(height, 0)), bit_and(bit_and(gt(one, 0), gt(other, 0)), gt(together, 0)));
   return bit_and(proper, gt(both / together, most));
 }
 
 Values suppress(Step &s) {
   Value boxes = s.in(0), scores = s.in(1);
-  s.require(boxes.rank() == 3 && scores.rank() == 3 && boxes.shape()[2].value() == 4 && same(boxes.shape()[0], scores.shape()[0]) &&
-                same(boxes.shape()[1], scores.shape()[2]) && boxes.dtype() == scores.dtype(),
+  s.require(boxes.rank() == 3 && scores.rank() == 3 && boxes.shape()[2].value() == 4 &&
+                same(boxes.shape()[0], scores.shape()[0]) && same(boxes.shape()[1], scores.shape()[2]) &&
+                boxes.dtype() == scores.dtype(),
             fmt::format("boxes {} and scores {}", boxes.type().str(), scores.type().str()));
   Shape all = scores.shape(); // [batch, classes, boxes]
   int64_t batch = all[0], classes = all[1], n = all[2];
@@ -157,14 +166,16 @@ Values suppress(Step &s) {
   auto front = [](Value v) { return permute(v, {2, 0, 1}); };
   Boxes turned = corners.map(front);
   Value taken = s.g.splat({DType::i64, {batch, classes}}, 0);
-  Values picked = scan(s.importer, {alive, taken}, {positions(s.g, n), turned.lo_x, turned.lo_y, turned.hi_x, turned.hi_y},
-                       [&](const Values &c, const Values &part) -> Values {
-    Value here = reduce_over(bit_and(c[0], broadcast_to(eq(positions(s.g, n), part[0]), all)), "max", {2});
-    Value pick = bit_and(here, lt(c[1], limit));
-    Boxes one = Boxes{part[1], part[2], part[3], part[4]}.map([&](Value v) { return expand(reshape(v, {batch, classes, 1}), all); });
-    Value gone = bit_and(expand(reshape(pick, {batch, classes, 1}), all), overlap(one, corners, most));
-    return {bit_and(c[0], bit_not(gone)), c[1] + cast(pick, DType::i64), pick};
-  });
+  Values picked =
+      scan(s.importer, {alive, taken}, {positions(s.g, n), turned.lo_x, turned.lo_y, turned.hi_x, turned.hi_y},
+           [&](const Values &c, const Values &part) -> Values {
+             Value here = reduce_over(bit_and(c[0], broadcast_to(eq(positions(s.g, n), part[0]), all)), "max", {2});
+             Value pick = bit_and(here, lt(c[1], limit));
+             Boxes one = Boxes{part[1], part[2], part[3], part[4]}.map(
+                 [&](Value v) { return expand(reshape(v, {batch, classes, 1}), all); });
+             Value gone = bit_and(expand(reshape(pick, {batch, classes, 1}), all), overlap(one, corners, most));
+             return {bit_and(c[0], bit_not(gone)), c[1] + cast(pick, DType::i64), pick};
+           });
   int64_t total = batch * classes * n;
   Found f = find_set(reshape(permute(picked[2], {1, 2, 0}), {total}), batch * classes * bound);
   Value box = gather(reshape(best.indices, {total}), f.index), row = f.index / double(n);
@@ -175,7 +186,8 @@ Values suppress(Step &s) {
 } // namespace
 
 void add_counted(Recipes &r) {
-  r.on("NonZero", 9, non_zero), r.on("Compress", 9, compressed), r.on("Unique", 11, unique), r.on("NonMaxSuppression", 10, suppress);
+  r.on("NonZero", 9, non_zero), r.on("Compress", 9, compressed), r.on("Unique", 11, unique),
+      r.on("NonMaxSuppression", 10, suppress);
 }
 
 } // namespace trellis::onnx

@@ -23,7 +23,8 @@ Elimination eliminate(Value a, Value product) {
   Value chosen = eq(iota(g, {DType::i64, {b, m, 1}}, 1), expand(reshape(at, {b, 1, 1}), {b, m, 1}));
   Value pivot = reduce_over(select(expand(chosen, a.shape()), a, 0), "sum", {1}, true); // [B, 1, m]
   Value moved = select(expand(chosen, a.shape()), expand(narrow(a, 1, 0, 1), a.shape()), a);
-  Value head = reshape(narrow(pivot, 2, 0, 1), {b, 1, 1}), sign = select(eq(reshape(at, {b}), 0), g.splat({a.dtype(), {b}}, 1), -1);
+  Value head = reshape(narrow(pivot, 2, 0, 1), {b, 1, 1}),
+        sign = select(eq(reshape(at, {b}), 0), g.splat({a.dtype(), {b}}, 1), -1);
   product = product * reshape(head, {b}) * sign;
   Value below = narrow(moved, 1, 1, m);
   Shape rest{b, m - 1, m - 1};
@@ -35,7 +36,8 @@ Elimination eliminate(Value a, Value product) {
 
 static Values determinant(Step &s) {
   Value x = s.in(0);
-  s.require(x.rank() >= 2 && same(x.shape()[size_t(x.rank()) - 1], x.shape()[size_t(x.rank()) - 2]), fmt::format("{} is not square", x.type().str()));
+  s.require(x.rank() >= 2 && same(x.shape()[size_t(x.rank()) - 1], x.shape()[size_t(x.rank()) - 2]),
+            fmt::format("{} is not square", x.type().str()));
   Shape lead(x.shape().begin(), x.shape().end() - 2);
   int64_t n = x.shape().back(), batch = element_count(lead);
   Value a = reshape(x, {batch, n, n}), product = s.g.splat({x.dtype(), {batch}}, 1);
@@ -51,7 +53,8 @@ static Values determinant(Step &s) {
   Value matrix = body->input("matrix", a.type()), so_far = body->input("product", product.type());
   Elimination e = eliminate(matrix, so_far);
   body->outputs = {{"rest", pad(e.rest, {0, 0, 0}, {0, 1, 1})}, {"next", e.product}};
-  const Node *scan = s.g.node(Op::scan, {a, product}, {{Attr::carries, int64_t(2)}, {Attr::slices, int64_t(0)}, {Attr::trips, n}}, {body});
+  const Node *scan = s.g.node(Op::scan, {a, product},
+                              {{Attr::carries, int64_t(2)}, {Attr::slices, int64_t(0)}, {Attr::trips, n}}, {body});
   return {reshape(scan->result(1), lead)};
 }
 

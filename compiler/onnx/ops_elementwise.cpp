@@ -22,7 +22,9 @@ static Value legacy_operand(Step &s, Value x, Value y) {
   return reshape(y, shape);
 }
 
-static Values binary(Step &s) { return {elementwise(s.g, *aliased(s.node.op_type()), {s.in(0), legacy_operand(s, s.in(0), s.in(1))})}; }
+static Values binary(Step &s) {
+  return {elementwise(s.g, *aliased(s.node.op_type()), {s.in(0), legacy_operand(s, s.in(0), s.in(1))})};
+}
 
 static Values logical(Step &s) {
   Value x = s.in(0), y = legacy_operand(s, x, s.in(1));
@@ -47,7 +49,9 @@ static Values power(Step &s) {
     if (e == 0.5 && is_float(t)) return {sqrt(x)};
     if (e == 1) return {x};
   }
-  DType wide = is_float(t) && size_of(t) == 8 ? DType::f64 : is_float(t) && (size_of(y.dtype()) < 8 || y.type().size() == 1) ? t : DType::f64;
+  DType wide = is_float(t) && size_of(t) == 8                                    ? DType::f64
+               : is_float(t) && (size_of(y.dtype()) < 8 || y.type().size() == 1) ? t
+                                                                                 : DType::f64;
   return {cast(pow(cast(x, wide), cast(y, wide)), t)};
 }
 
@@ -69,7 +73,9 @@ static Values clip(Step &s) {
   return {s.has(2) ? min(y, s.in(2)) : y};
 }
 
-static Values leaky_relu(Step &s) { return {elementwise(Op::leaky_relu, {s.in(0)}, {{Attr::alpha, s.f("alpha", 0.01)}})}; }
+static Values leaky_relu(Step &s) {
+  return {elementwise(Op::leaky_relu, {s.in(0)}, {{Attr::alpha, s.f("alpha", 0.01)}})};
+}
 static Values elu(Step &s) { return {elementwise(Op::elu, {s.in(0)}, {{Attr::alpha, s.f("alpha", 1)}})}; }
 static Values gelu_of(Step &s) {
   return {s.s("approximate", "none") == "tanh" ? elementwise(Op::gelu_tanh, {s.in(0)}) : gelu(s.in(0))};
@@ -78,7 +84,8 @@ static Values hard_sigmoid(Step &s) { return {max(min(s.in(0) * s.f("alpha", 0.2
 static Values selu(Step &s) {
   Value x = s.in(0);
   // Version 1 rounded its defaults.
-  double alpha = s.f("alpha", s.version < 6 ? 1.6732 : 1.67326319217681884765625), gamma = s.f("gamma", s.version < 6 ? 1.0507 : 1.05070102214813232421875);
+  double alpha = s.f("alpha", s.version < 6 ? 1.6732 : 1.67326319217681884765625),
+         gamma = s.f("gamma", s.version < 6 ? 1.0507 : 1.05070102214813232421875);
   return {select(lt(0, x), x, expm1(x) * alpha) * gamma};
 }
 static Values celu(Step &s) {
@@ -119,7 +126,8 @@ static Values is_infinite(Step &s) {
 static Values cast_to(Step &s) {
   const AttributeProto *to = s.attr("to");
   s.require(to, "attribute 'to' is missing");
-  static const std::map<std::string, int> words{{"FLOAT", 1}, {"UINT8", 2}, {"INT8", 3}, {"INT32", 6}, {"INT64", 7}, {"BOOL", 9}, {"FLOAT16", 10}, {"DOUBLE", 11}};
+  static const std::map<std::string, int> words{{"FLOAT", 1}, {"UINT8", 2}, {"INT8", 3},     {"INT32", 6},
+                                                {"INT64", 7}, {"BOOL", 9},  {"FLOAT16", 10}, {"DOUBLE", 11}};
   if (s.version < 6) { // the type's name
     auto it = words.find(to->s());
     s.require(it != words.end(), fmt::format("no element type is called {}", quote_name(to->s())));
@@ -134,7 +142,9 @@ static Values bit_cast(Step &s) {
   s.require(!boolean || size_of(from) == size_of(to), "the types differ in width");
   return {boolean ? cast(s.in(0), to) : bitcast(s.in(0), to)};
 }
-static Values bit_shift(Step &s) { return {s.s("direction", "") == "LEFT" ? shl(s.in(0), s.in(1)) : shr(s.in(0), s.in(1))}; }
+static Values bit_shift(Step &s) {
+  return {s.s("direction", "") == "LEFT" ? shl(s.in(0), s.in(1)) : shr(s.in(0), s.in(1))};
+}
 static Values logical_not(Step &s) { return {bit_not(s.in(0))}; }
 static Values identity(Step &s) { return {s.in(0)}; }
 
@@ -155,10 +165,14 @@ void add_elementwise(Recipes &r) {
   r.on({"And", "Or", "Xor"}, 1, logical);
   r.on({"Max", "Min", "Sum", "Mean"}, 1, variadic);
   r.on("Pow", 1, power), r.on("Mod", 10, modulo), r.on("Clip", 1, clip);
-  r.on("LeakyRelu", 1, leaky_relu), r.on("Elu", 1, elu), r.on("Gelu", 20, gelu_of), r.on("Gelu", 1, gelu_of, "com.microsoft"), r.on("HardSigmoid", 1, hard_sigmoid);
-  r.on("Selu", 1, selu), r.on("Celu", 12, celu), r.on("ThresholdedRelu", 1, thresholded_relu), r.on("Shrink", 9, shrink);
-  r.on("Mish", 18, mish), r.on("Softsign", 1, softsign), r.on("Swish", 24, swish), r.on("SwiGLU", 28, swiglu), r.on("PRelu", 1, prelu);
-  r.on("IsInf", 10, is_infinite), r.on("Cast", 1, cast_to), r.on("CastLike", 15, cast_like), r.on("BitCast", 1, bit_cast);
+  r.on("LeakyRelu", 1, leaky_relu), r.on("Elu", 1, elu), r.on("Gelu", 20, gelu_of),
+      r.on("Gelu", 1, gelu_of, "com.microsoft"), r.on("HardSigmoid", 1, hard_sigmoid);
+  r.on("Selu", 1, selu), r.on("Celu", 12, celu), r.on("ThresholdedRelu", 1, thresholded_relu),
+      r.on("Shrink", 9, shrink);
+  r.on("Mish", 18, mish), r.on("Softsign", 1, softsign), r.on("Swish", 24, swish), r.on("SwiGLU", 28, swiglu),
+      r.on("PRelu", 1, prelu);
+  r.on("IsInf", 10, is_infinite), r.on("Cast", 1, cast_to), r.on("CastLike", 15, cast_like),
+      r.on("BitCast", 1, bit_cast);
   r.on("BitShift", 11, bit_shift), r.on("Not", 1, logical_not), r.on("Identity", 1, identity);
   r.on("Affine", 1, affine), r.on("ImageScaler", 1, image_scaler);
 }

@@ -10,10 +10,13 @@ namespace trellis::onnx {
 static Values count_grams(Step &s) {
   Value x = s.in(0);
   s.require(!s.attr("pool_strings"), "grams of strings are not supported");
-  s.require(is_integer(x.dtype()) && (x.rank() == 1 || x.rank() == 2), fmt::format("needs rows of integers, but has {}", x.type().str()));
+  s.require(is_integer(x.dtype()) && (x.rank() == 1 || x.rank() == 2),
+            fmt::format("needs rows of integers, but has {}", x.type().str()));
   Ints pool = s.ints("pool_int64s"), starts = s.ints("ngram_counts"), columns = s.ints("ngram_indexes");
-  int64_t shortest = s.need_i("min_gram_length"), longest = s.need_i("max_gram_length"), skips = s.need_i("max_skip_count");
-  s.require(shortest >= 1 && longest >= shortest && skips >= 0 && longest <= int64_t(starts.size()), "the lengths of grams do not fit 'ngram_counts'");
+  int64_t shortest = s.need_i("min_gram_length"), longest = s.need_i("max_gram_length"),
+          skips = s.need_i("max_skip_count");
+  s.require(shortest >= 1 && longest >= shortest && skips >= 0 && longest <= int64_t(starts.size()),
+            "the lengths of grams do not fit 'ngram_counts'");
   int64_t width = 0;
   for (int64_t c : columns) {
     s.require(c >= 0 && c < int64_t(1) << 31, "'ngram_indexes' is out of range");
@@ -27,7 +30,8 @@ static Values count_grams(Step &s) {
   int64_t comparisons = 0;
   for (int64_t n = 1; n <= int64_t(starts.size()); ++n) {
     int64_t from = starts[size_t(n - 1)], to = n < int64_t(starts.size()) ? starts[size_t(n)] : int64_t(pool.size());
-    s.require(from >= 0 && from <= to && to <= int64_t(pool.size()) && (to - from) % n == 0, "'ngram_counts' does not fit the pool");
+    s.require(from >= 0 && from <= to && to <= int64_t(pool.size()) && (to - from) % n == 0,
+              "'ngram_counts' does not fit the pool");
     int64_t count = (to - from) / n;
     s.require(gram + count <= int64_t(columns.size()), "'ngram_indexes' needs an entry a gram");
     const int64_t *column = columns.data() + gram;
@@ -45,7 +49,8 @@ static Values count_grams(Step &s) {
       if (windows <= 0) break;
       constexpr int64_t kMost = 1 << 14;
       comparisons += n;
-      s.require(comparisons <= kMost, fmt::format("the lengths and distances of grams need more than {} comparisons", kMost));
+      s.require(comparisons <= kMost,
+                fmt::format("the lengths and distances of grams need more than {} comparisons", kMost));
       Value equal;
       for (int64_t j = 0; j < n; ++j) {
         Value here = eq(narrow(t, 1, j * by, j * by + windows), want[size_t(j)]);
@@ -62,7 +67,8 @@ static Values count_grams(Step &s) {
   }
   if (!total) total = s.g.splat({DType::f32, {rows, width}}, 0);
   std::string mode = s.s("mode", "TF");
-  s.require(mode == "TF" || mode == "IDF" || mode == "TFIDF", fmt::format("mode {} is not supported", quote_name(mode)));
+  s.require(mode == "TF" || mode == "IDF" || mode == "TFIDF",
+            fmt::format("mode {} is not supported", quote_name(mode)));
   if (mode == "IDF") total = min(total, 1);
   if (std::vector<double> weights = s.floats("weights"); mode != "TF" && !weights.empty()) {
     s.require(weights.size() == columns.size(), "'weights' needs an entry a gram");
@@ -94,7 +100,8 @@ static Values mel_weights(Step &s) {
   Tensor w(s.dtype(s.i("output_datatype", 1)), {bins, bands});
   for (int64_t k = 0; k < bands; ++k) {
     int64_t left = corner[size_t(k)], top = corner[size_t(k + 1)], right = corner[size_t(k + 2)];
-    if (left == top) w.set(top * bands + k, 1);
+    if (left == top)
+      w.set(top * bands + k, 1);
     else
       for (int64_t j = left; j <= top; ++j) w.set(j * bands + k, double(j - left) / double(top - left));
     for (int64_t j = top; j < right; ++j) w.set(j * bands + k, double(right - j) / double(right - top));

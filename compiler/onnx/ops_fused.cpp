@@ -42,7 +42,8 @@ static Values fused_conv(Step &s) {
 
 static Values fused_gemm(Step &s) {
   Value a = s.in(0), b = s.in(1);
-  s.require(a.rank() == 2 && b.rank() == 2, fmt::format("needs matrices, but has {} and {}", a.type().str(), b.type().str()));
+  s.require(a.rank() == 2 && b.rank() == 2,
+            fmt::format("needs matrices, but has {} and {}", a.type().str(), b.type().str()));
   Value y = dot(s.i("transA", 0) ? transpose(a) : a, s.i("transB", 0) ? transpose(b) : b);
   if (double alpha = s.f("alpha", 1); alpha != 1) y = y * alpha;
   if (double beta = s.f("beta", 1); s.has(2) && beta != 0) y = y + (beta == 1 ? s.in(2) : s.in(2) * beta);
@@ -84,7 +85,8 @@ Normed normed(Step &s, Value x, Value scale, Value bias, bool centre, int64_t ax
   auto fit = [&](Value v) { return v ? broadcast_to(cast(v, x.dtype()), tail) : v; };
   Value wide = cast(x, DType::f32);
   if (!centre) return {rms_norm(x, fit(scale), axis, epsilon), {}, rsqrt(mean(square(wide), axes, true) + epsilon)};
-  return {layer_norm(x, fit(scale), fit(bias), axis, epsilon), mean(wide, axes, true), rsqrt(var(wide, axes, true) + epsilon)};
+  return {layer_norm(x, fit(scale), fit(bias), axis, epsilon), mean(wide, axes, true),
+          rsqrt(var(wide, axes, true) + epsilon)};
 }
 } // namespace
 
@@ -121,9 +123,12 @@ static Values embedding_norm(Step &s) {
 
 void add_fused(Recipes &r) {
   auto on = [&](std::string_view name, Recipe recipe) { r.on(name, 1, recipe, kMicrosoft); };
-  on("FusedConv", fused_conv), on("FusedGemm", fused_gemm), on("FusedMatMul", fused_matmul), on("TransposeMatMul", fused_matmul);
-  on("FusedMatMulActivation", fused_matmul), on("Gelu", exact_gelu), on("BiasGelu", bias_gelu), on("FastGelu", fast_gelu);
-  on("QuickGelu", quick_gelu), on("SkipLayerNormalization", skip_norm), on("SkipSimplifiedLayerNormalization", skip_norm);
+  on("FusedConv", fused_conv), on("FusedGemm", fused_gemm), on("FusedMatMul", fused_matmul),
+      on("TransposeMatMul", fused_matmul);
+  on("FusedMatMulActivation", fused_matmul), on("Gelu", exact_gelu), on("BiasGelu", bias_gelu),
+      on("FastGelu", fast_gelu);
+  on("QuickGelu", quick_gelu), on("SkipLayerNormalization", skip_norm),
+      on("SkipSimplifiedLayerNormalization", skip_norm);
   on("EmbedLayerNormalization", embedding_norm);
   r.on("SimplifiedLayerNormalization", 1, simplified_norm); // written into the standard's domain
 }

@@ -10,7 +10,8 @@ namespace trellis::onnx {
 namespace {
 
 Value split_heads(Step &s, Value x, int64_t heads) { // [B, S, N D] -> [B, N, S, D]
-  s.require(x.rank() == 3 && x.shape()[2].value() % heads == 0, fmt::format("{} does not divide into {} heads", x.type().str(), heads));
+  s.require(x.rank() == 3 && x.shape()[2].value() % heads == 0,
+            fmt::format("{} does not divide into {} heads", x.type().str(), heads));
   return permute(reshape(x, {x.shape()[0], x.shape()[1], heads, x.shape()[2].value() / heads}), {0, 2, 1, 3});
 }
 
@@ -33,10 +34,13 @@ Value mask_bias(Step &s, Value mask, const Heads &h) {
     return hiding(s, reshape(lt(0, cast(mask, DType::i32)), c), t);
   }
   int64_t n = mask.type().size();
-  s.require(mask.rank() == 1 && (n == b.value() || n == 2 * b.value()), fmt::format("a mask {} is not supported", mask.type().str()));
+  s.require(mask.rank() == 1 && (n == b.value() || n == 2 * b.value()),
+            fmt::format("a mask {} is not supported", mask.type().str()));
   Shape all{b, 1, 1, keys};
   Value at = iota(s.g, {DType::i32, all}, 3);
-  auto bound = [&](int64_t k) { return expand(reshape(cast(narrow(mask, 0, k * b.value(), (k + 1) * b.value()), DType::i32), {b, 1, 1, 1}), all); };
+  auto bound = [&](int64_t k) {
+    return expand(reshape(cast(narrow(mask, 0, k * b.value(), (k + 1) * b.value()), DType::i32), {b, 1, 1, 1}), all);
+  };
   Value seen = lt(at, bound(0));
   if (n != b.value()) seen = bit_and(seen, le(bound(1), at));
   return hiding(s, seen, t);
@@ -66,7 +70,8 @@ Values self_attention(Step &s, Value projected, Value mask, Value past, Value ad
   int64_t n = s.need_i("num_heads");
   s.require(n > 0 && projected.rank() == 3, "needs heads, and an input of rank 3");
   int64_t width = projected.shape()[2];
-  s.require(!s.i("do_rotary", 0) && !s.i("past_present_share_buffer", 0), "do_rotary and past_present_share_buffer are not supported");
+  s.require(!s.i("do_rotary", 0) && !s.i("past_present_share_buffer", 0),
+            "do_rotary and past_present_share_buffer are not supported");
   Ints sizes = s.ints("qkv_hidden_sizes", Ints(3, width / 3));
   bool fit = sizes.size() == 3;
   for (int64_t k : sizes) fit &= k > 0 && k <= width;
@@ -93,7 +98,10 @@ static Values projected_attention(Step &s) {
 static Values quantised_attention(Step &s) {
   Value x = product(s, centred(s, s.in(0), s.opt(6), -1), centred(s, s.in(1), s.opt(7), 1));
   DType t = s.in(3).dtype();
-  x = cast(cast(x, DType::f32) * (cast(along(s, s.in(3), x, -1), DType::f32) * cast(along(s, s.in(4), x, -1), DType::f32)), t) + s.in(2);
+  x = cast(cast(x, DType::f32) *
+               (cast(along(s, s.in(3), x, -1), DType::f32) * cast(along(s, s.in(4), x, -1), DType::f32)),
+           t) +
+      s.in(2);
   return self_attention(s, x, s.opt(5), s.opt(8), {});
 }
 
@@ -101,14 +109,18 @@ static Values quantised_attention(Step &s) {
 static Values multi_head_attention(Step &s) {
   int64_t n = s.need_i("num_heads");
   s.require(n > 0, "needs heads");
-  s.require(!s.has(8) && !s.has(9) && !s.wants(3), "shared caches, beams and the product of queries and keys are not supported");
+  s.require(!s.has(8) && !s.has(9) && !s.wants(3),
+            "shared caches, beams and the product of queries and keys are not supported");
   Value q = s.in(0), k = s.opt(1), v = s.opt(2);
   auto unpacked = [&](Value packed, int64_t i) { // as [B, S, N D]
     Shape c = packed.shape();
     return reshape(narrow(packed, 3, i, i + 1), {c[0], c[1], c[2].value() * c[4].value()});
   };
-  if (q.rank() == 5) s.require(q.shape()[3].value() == 3 && !k, "packed operands do not fit"), k = unpacked(q, 1), v = unpacked(q, 2), q = unpacked(q, 0);
-  else if (k && k.rank() == 5) s.require(k.shape()[3].value() == 2, "packed operands do not fit"), v = unpacked(k, 1), k = unpacked(k, 0);
+  if (q.rank() == 5)
+    s.require(q.shape()[3].value() == 3 && !k, "packed operands do not fit"), k = unpacked(q, 1), v = unpacked(q, 2),
+                                                                              q = unpacked(q, 0);
+  else if (k && k.rank() == 5)
+    s.require(k.shape()[3].value() == 2, "packed operands do not fit"), v = unpacked(k, 1), k = unpacked(k, 0);
   s.require(k && v, "keys and values are missing");
   if (s.has(3)) {
     s.require(s.in(3).rank() == 1, fmt::format("the bias is {}", s.in(3).type().str()));
@@ -131,7 +143,8 @@ static Values multi_head_attention(Step &s) {
 static Values rotary(Step &s) {
   Value x = s.in(0), ids = s.in(1), cosine = s.in(2), sine = s.in(3);
   s.require(!s.i("is_packed_batching", 0) && s.f("scale", 1) == 1, "packed batches and scales are not supported");
-  s.require(cosine.rank() == 2 && (x.rank() == 3 || x.rank() == 4), "needs caches of rank 2, and an input of rank 3 or 4");
+  s.require(cosine.rank() == 2 && (x.rank() == 3 || x.rank() == 4),
+            "needs caches of rank 2, and an input of rank 3 or 4");
   int64_t heads = s.i("num_heads", 0);
   if (heads == 0 && x.rank() == 3) heads = x.shape()[2].value() / std::max<int64_t>(2 * cosine.shape()[1].value(), 1);
   Dim b = x.shape()[0], n = x.shape()[x.rank() == 3 ? 1 : 2];
@@ -146,10 +159,14 @@ static Values rotary(Step &s) {
 static Values packed_matmul(Step &s) {
   Value b = s.in(1), scales = s.in(2);
   int64_t bits = s.i("bits", 4), block = s.need_i("block_size"), n = s.need_i("N"), k = s.need_i("K");
-  s.require((bits == 2 || bits == 4 || bits == 8) && block > 0 && n > 0 && k > 0 && block < 1 << 24 && n < int64_t(1) << 28 && k < int64_t(1) << 28, "bits, block_size, N or K do not fit");
+  s.require((bits == 2 || bits == 4 || bits == 8) && block > 0 && n > 0 && k > 0 && block < 1 << 24 &&
+                n < int64_t(1) << 28 && k < int64_t(1) << 28,
+            "bits, block_size, N or K do not fit");
   s.require(!s.has(4) && !s.i("weight_prepacked", 0), "g_idx and weights in another layout are not supported");
   int64_t blocks = (k + block - 1) / block, each = 8 / bits;
-  s.require(b.dtype() == DType::u8 && b.type().size() == n * blocks * (block / each) && scales.type().size() == n * blocks, "the weights do not fit N, K and block_size");
+  s.require(b.dtype() == DType::u8 && b.type().size() == n * blocks * (block / each) &&
+                scales.type().size() == n * blocks,
+            "the weights do not fit N, K and block_size");
   DType t = scales.dtype();
   auto unpacked = [&](Value bytes, int64_t count) { // [n, bytes] -> [n, count]
     Values parts;
@@ -162,7 +179,8 @@ static Values packed_matmul(Step &s) {
   Value zero = s.g.splat({t, one}, double(1 << (bits - 1)));
   if (s.has(3)) {
     Value z = s.in(3);
-    s.require(z.type().size() % n == 0 && z.type().size() / n * (z.dtype() == DType::u8 ? each : 1) >= blocks, "the zero points do not fit");
+    s.require(z.type().size() % n == 0 && z.type().size() / n * (z.dtype() == DType::u8 ? each : 1) >= blocks,
+              "the zero points do not fit");
     zero = reshape(z.dtype() == DType::u8 ? unpacked(reshape(z, {n, z.type().size() / n}), blocks) : cast(z, t), one);
   }
   w = (w - expand(zero, apart)) * expand(reshape(scales, one), apart);
@@ -172,7 +190,8 @@ static Values packed_matmul(Step &s) {
 
 void add_fused_attention(Recipes &r) {
   auto on = [&](std::string_view name, Recipe recipe) { r.on(name, 1, recipe, "com.microsoft"); };
-  on("Attention", projected_attention), on("QAttention", quantised_attention), on("MultiHeadAttention", multi_head_attention);
+  on("Attention", projected_attention), on("QAttention", quantised_attention),
+      on("MultiHeadAttention", multi_head_attention);
   on("RotaryEmbedding", rotary), on("MatMulNBits", packed_matmul);
 }
 

@@ -46,7 +46,8 @@ static Value covered(Step &s, Value data, Value at, int64_t axis) {
   s.require(at.rank() == data.rank(), fmt::format("indices {} for {}", at.type().str(), data.type().str()));
   Ints start(size_t(data.rank()), 0), limit = dims_of(at.shape()), whole = dims_of(data.shape());
   limit[size_t(axis)] = whole[size_t(axis)];
-  for (size_t k = 0; k < limit.size(); ++k) s.require(limit[k] <= whole[k], fmt::format("indices {} for {}", at.type().str(), data.type().str()));
+  for (size_t k = 0; k < limit.size(); ++k)
+    s.require(limit[k] <= whole[k], fmt::format("indices {} for {}", at.type().str(), data.type().str()));
   return limit == whole ? data : slice(data, start, limit);
 }
 
@@ -58,7 +59,8 @@ static Values gather_elements(Step &s) {
 
 static std::string combination(Step &s) {
   std::string how = s.s("reduction", "none");
-  static const std::map<std::string, std::string> words{{"none", "set"}, {"add", "sum"}, {"mul", "prod"}, {"max", "max"}, {"min", "min"}};
+  static const std::map<std::string, std::string> words{
+      {"none", "set"}, {"add", "sum"}, {"mul", "prod"}, {"max", "max"}, {"min", "min"}};
   auto it = words.find(how);
   s.require(it != words.end(), fmt::format("reduction {} is not supported", quote_name(how)));
   return it->second;
@@ -131,17 +133,20 @@ static Values scatter_nd(Step &s) {
   Value updates = reshape(s.in(2), {element_count(t.lead), element_count(t.rest)});
   if (Count at = s.count(1)) { // what lies behind the count is dropped
     Count u = s.count(2);
-    s.require(!s.count(0) && u && u.axis == at.axis && u.number.is(at.number) && at.axis < int(t.lead.size()), "indices and updates differ in their number");
+    s.require(!s.count(0) && u && u.axis == at.axis && u.number.is(at.number) && at.axis < int(t.lead.size()),
+              "indices and updates differ in their number");
     Value position = reshape(iota(s.g, {DType::i64, t.lead}, at.axis), {element_count(t.lead)});
     t.number = select(lt(position, at.number), t.number, -1);
-  } else s.require(!s.count(0) && !s.count(2), "the number of elements of an operand depends on data");
+  } else
+    s.require(!s.count(0) && !s.count(2), "the number of elements of an operand depends on data");
   return {reshape(scatter(t.rows, t.number, updates, 0, combination(s)), s.in(0).shape())};
 }
 
 static Values top(Step &s) {
   Value x = s.in(0);
   int64_t k = s.version < 10 ? s.need_i("k") : s.known_whole(1), axis = s.axis(s.i("axis", -1), x.rank());
-  s.require(k >= 0 && k <= x.shape()[size_t(axis)].value(), fmt::format("k is {}, for an axis of {}", k, x.shape()[size_t(axis)].str()));
+  s.require(k >= 0 && k <= x.shape()[size_t(axis)].value(),
+            fmt::format("k is {}, for an axis of {}", k, x.shape()[size_t(axis)].str()));
   Sorted t = top_k(x, k, axis, s.i("largest", 1) != 0);
   return {t.values, t.indices};
 }

@@ -9,7 +9,7 @@ namespace trellis::onnx {
 
 namespace {
 
-constexpr int64_t kShort = 4;             // trips that are unrolled for what their numbers make known
+constexpr int64_t kShort = 4; // trips that are unrolled for what their numbers make known
 constexpr int64_t kMostUnrolled = 1 << 12;
 
 const GraphProto &body_of(Step &s) {
@@ -19,7 +19,8 @@ const GraphProto &body_of(Step &s) {
 }
 
 Value scalar_of(Step &s, Value v, DType t, const char *what) {
-  s.require(v.dtype() == t && v.type().size() == 1, fmt::format("{} is {}, but must be one {}", what, v.type().str(), name(t)));
+  s.require(v.dtype() == t && v.type().size() == 1,
+            fmt::format("{} is {}, but must be one {}", what, v.type().str(), name(t)));
   return reshape(v, {});
 }
 
@@ -37,7 +38,8 @@ struct Loop {
   // An argument as the body declares it: a scalar or a vector of one.
   Value argument(int i, Value v) {
     const TypeProto &t = body.input(i).type();
-    bool one = t.value_case() == TypeProto::kTensorType && t.tensor_type().has_shape() && t.tensor_type().shape().dim_size() == 1;
+    bool one = t.value_case() == TypeProto::kTensorType && t.tensor_type().has_shape() &&
+               t.tensor_type().shape().dim_size() == 1;
     return one ? reshape(v, {1}) : v;
   }
   // The body runs only where the condition holds.
@@ -89,7 +91,8 @@ struct Loop {
     Values arguments{s.importer.placeholder({DType::i64, {}})}, first;
     Entries state;
     for (const Entry &e : carried) {
-      s.require(bool(e.value), "a sequence is carried, and the loop's number of iterations or condition depends on data");
+      s.require(bool(e.value),
+                "a sequence is carried, and the loop's number of iterations or condition depends on data");
       arguments.push_back(s.importer.placeholder(e.value.type()));
       state.push_back({arguments.back()}), first.push_back(e.value);
     }
@@ -100,8 +103,8 @@ struct Loop {
     Values next, rows;
     for (size_t k = 1; k < out.size(); ++k) (k <= carried.size() ? next : rows).push_back(tensor(out[k]));
     for (size_t k = 0; k < first.size(); ++k)
-      s.require(next[k].type() == first[k].type(),
-                fmt::format("carried value {} is {} at first, but the body gives {}", k + 1, first[k].type().str(), next[k].type().str()));
+      s.require(next[k].type() == first[k].type(), fmt::format("carried value {} is {} at first, but the body gives {}",
+                                                               k + 1, first[k].type().str(), next[k].type().str()));
     std::optional<Tensor> begins = s.importer.known(go), stays = s.importer.known(out[0].value);
     bool fixed = trips && begins && begins->get_int(0) && stays && stays->get_int(0);
     if (!trips && !limit && stays && stays->get_int(0)) s.fail("the loop never ends");
@@ -127,7 +130,8 @@ private:
   // Carried: the number of the iteration, the condition, the values, and tensors for as many rows as there may be, of which
   // iterations write theirs.
   void as_loop(const Values &arguments, Values first, Value go_on, const Values &next, const Values &rows) {
-    s.require(rows.empty() || trips, "its rows are as many as its iterations, for whose number there is no limit that is known at import");
+    s.require(rows.empty() || trips,
+              "its rows are as many as its iterations, for whose number there is no limit that is known at import");
     Values order{arguments[0], s.importer.placeholder({DType::boolean, {}})}, results{arguments[0] + 1, go_on};
     order.insert(order.end(), arguments.begin() + 1, arguments.end());
     results.insert(results.end(), next.begin(), next.end());
@@ -135,7 +139,8 @@ private:
       Type one = row.type(), all = one;
       one.shape.insert(one.shape.begin(), Dim(1));
       constexpr int64_t kMost = int64_t(1) << 28;
-      s.require(*trips <= kMost / std::max<int64_t>(row.type().size(), 1), fmt::format("rows of {} from as many as {} iterations", row.type().str(), *trips));
+      s.require(*trips <= kMost / std::max<int64_t>(row.type().size(), 1),
+                fmt::format("rows of {} from as many as {} iterations", row.type().str(), *trips));
       all.shape.insert(all.shape.begin(), Dim(*trips));
       Value held = s.importer.placeholder(all);
       order.push_back(held), first.push_back(g().splat(all, 0));
@@ -166,13 +171,18 @@ private:
 
 Values loop(Step &s) {
   Loop l{s, body_of(s), {}, {}, {}, {}};
-  s.require(l.body.input_size() >= 2 && l.body.output_size() >= 1, "the body takes an iteration's number and a condition, and gives a condition");
+  s.require(l.body.input_size() >= 2 && l.body.output_size() >= 1,
+            "the body takes an iteration's number and a condition, and gives a condition");
   Value number = s.has(0) ? scalar_of(s, s.in(0), DType::i64, "the number of iterations") : Value{};
-  l.go = s.has(1) ? scalar_of(s, s.in(1), DType::boolean, "the condition") : s.g.constant(Tensor::scalar_int(DType::boolean, 1));
-  for (int i = 2; i < s.node.input_size(); ++i) l.carried.push_back(s.has(i) ? Entry{s.in(i)} : *s.importer.entry(s.node.input(i)));
+  l.go = s.has(1) ? scalar_of(s, s.in(1), DType::boolean, "the condition")
+                  : s.g.constant(Tensor::scalar_int(DType::boolean, 1));
+  for (int i = 2; i < s.node.input_size(); ++i)
+    l.carried.push_back(s.has(i) ? Entry{s.in(i)} : *s.importer.entry(s.node.input(i)));
   int carried = int(l.carried.size());
-  s.require(l.body.input_size() == 2 + carried, fmt::format("{} values are carried, but the body takes {}", carried, l.body.input_size() - 2));
-  s.require(l.body.output_size() >= 1 + carried, fmt::format("{} values are carried, but the body gives {}", carried, l.body.output_size() - 1));
+  s.require(l.body.input_size() == 2 + carried,
+            fmt::format("{} values are carried, but the body takes {}", carried, l.body.input_size() - 2));
+  s.require(l.body.output_size() >= 1 + carried,
+            fmt::format("{} values are carried, but the body gives {}", carried, l.body.output_size() - 1));
   l.scans = size_t(l.body.output_size() - 1 - carried);
   bool sequences = false;
   for (const Entry &e : l.carried) sequences |= !e.value;
@@ -183,8 +193,10 @@ Values loop(Step &s) {
     l.limit = {};
   }
   if (number) {
-    if (std::optional<Tensor> t = s.importer.known(number)) l.trips = std::max<int64_t>(t->get_int(0), 0);
-    else l.limit = number;
+    if (std::optional<Tensor> t = s.importer.known(number))
+      l.trips = std::max<int64_t>(t->get_int(0), 0);
+    else
+      l.limit = number;
   }
   bool unroll_first = sequences || l.trips.value_or(INT64_MAX) <= kShort;
   std::vector<Diagnostic> why;
@@ -246,7 +258,8 @@ size_t states_of(Step &s, int operands) {
 }
 
 Values scan_of(Step &s) {
-  Scans o{s.ints("scan_input_axes"), s.ints("scan_input_directions"), s.ints("scan_output_axes"), s.ints("scan_output_directions")};
+  Scans o{s.ints("scan_input_axes"), s.ints("scan_input_directions"), s.ints("scan_output_axes"),
+          s.ints("scan_output_directions")};
   return scanned(s, body_of(s), s.all(), states_of(s, s.inputs()), o);
 }
 
@@ -268,7 +281,8 @@ Values scan_of_batch(Step &s) {
       one = reshape(one, Shape(one.shape().begin() + 1, one.shape().end()));
       given.push_back(one);
     }
-    int64_t whole = given[states].rank() ? given[states].shape()[0].value() : 0, length = s.has(0) ? s.known_ints(0).at(size_t(b)) : whole;
+    int64_t whole = given[states].rank() ? given[states].shape()[0].value() : 0,
+            length = s.has(0) ? s.known_ints(0).at(size_t(b)) : whole;
     s.require(length >= 0 && length <= whole, fmt::format("a sequence of {} in an axis of {}", length, whole));
     for (size_t k = states; k < given.size(); ++k) {
       s.require(given[k].rank() && given[k].shape()[0].value() == whole, "the sequences differ in their length");

@@ -34,8 +34,11 @@ Values linear_attention(Step &s) {
   int64_t heads = s.need_i("q_num_heads"), kv = s.need_i("kv_num_heads");
   s.require(kv > 0 && heads > 0 && heads % kv == 0, fmt::format("{} query heads for {}", heads, kv));
   for (int i : {0, 1, 2}) {
-    s.require(s.in(i).rank() == 3 && s.in(i).shape()[2].value() % (i ? kv : heads) == 0, fmt::format("operand {} is {}", i + 1, s.in(i).type().str()));
-    for (size_t a : {0, 1}) s.require(same(s.in(i).shape()[a], query.shape()[a]), fmt::format("operand {} is {}", i + 1, s.in(i).type().str()));
+    s.require(s.in(i).rank() == 3 && s.in(i).shape()[2].value() % (i ? kv : heads) == 0,
+              fmt::format("operand {} is {}", i + 1, s.in(i).type().str()));
+    for (size_t a : {0, 1})
+      s.require(same(s.in(i).shape()[a], query.shape()[a]),
+                fmt::format("operand {} is {}", i + 1, s.in(i).type().str()));
   }
   int64_t batch = query.shape()[0], steps = query.shape()[1];
   // [B, T, heads * d] as [T, B, heads, rows, columns].
@@ -59,7 +62,8 @@ Values linear_attention(Step &s) {
     Values y = recur(state, x, gated, delta, scale);
     state = y[0], out = reshape(y[1], {1, batch, kv, heads / kv, dv});
   } else {
-    Values y = scan(s.importer, {state}, x, [&](const Values &c, const Values &part) { return recur(c[0], part, gated, delta, scale); });
+    Values y = scan(s.importer, {state}, x,
+                    [&](const Values &c, const Values &part) { return recur(c[0], part, gated, delta, scale); });
     state = y[0], out = y[1];
   }
   Value y = reshape(permute(out, {1, 0, 2, 3, 4}), {batch, steps, heads * dv});
@@ -70,7 +74,8 @@ Values linear_attention(Step &s) {
 
 Values causal_conv(Step &s) {
   Value x = s.in(0), w = s.in(1);
-  s.require(x.rank() == 3 && w.rank() == 3 && same(w.shape()[0], x.shape()[1]) && w.shape()[1].value() == 1 && w.shape()[2].value() > 0,
+  s.require(x.rank() == 3 && w.rank() == 3 && same(w.shape()[0], x.shape()[1]) && w.shape()[1].value() == 1 &&
+                w.shape()[2].value() > 0,
             fmt::format("weights {} for {}", w.type().str(), x.type().str()));
   int64_t channels = x.shape()[1], before = w.shape()[2].value() - 1;
   Type held{x.dtype(), {x.shape()[0], channels, before}};
@@ -82,7 +87,8 @@ Values causal_conv(Step &s) {
   Value y = conv(all, w, o);
   if (s.has(2)) y = y + reshape(s.in(2), {1, channels, 1});
   std::string activation = s.s("activation", "none");
-  s.require(activation == "none" || activation == "silu" || activation == "swish", fmt::format("activation {} is not supported", quote_name(activation)));
+  s.require(activation == "none" || activation == "silu" || activation == "swish",
+            fmt::format("activation {} is not supported", quote_name(activation)));
   int64_t end = all.shape()[2];
   return {activation == "none" ? y : silu(y), narrow(all, 2, end - before, end)};
 }
@@ -93,13 +99,15 @@ Values causal_conv(Step &s) {
 Value shared_heads(Value x, int64_t group) {
   if (group == 1) return x;
   Shape s = x.shape(), wide{s[0], s[1], Dim(group), s[2], s[3]};
-  return reshape(expand(reshape(x, {s[0], s[1], Dim(1), s[2], s[3]}), wide), {s[0], Dim(s[1].value() * group), s[2], s[3]});
+  return reshape(expand(reshape(x, {s[0], s[1], Dim(1), s[2], s[3]}), wide),
+                 {s[0], Dim(s[1].value() * group), s[2], s[3]});
 }
 
 Value modified(Step &s, const char *name, Value x) {
   const AttributeProto *a = s.attr(name);
   if (!a) return x;
-  s.require(a->has_g() && a->g().input_size() == 1 && a->g().output_size() == 1, fmt::format("'{}' must take one tensor and give one", name));
+  s.require(a->has_g() && a->g().input_size() == 1 && a->g().output_size() == 1,
+            fmt::format("'{}' must take one tensor and give one", name));
   Value y = s.importer.run_body(a->g(), Values{x})[0];
   s.require(y.type() == x.type(), fmt::format("'{}' gives {} for {}", name, y.type().str(), x.type().str()));
   return y;
@@ -109,7 +117,8 @@ Values flex_attention(Step &s) {
   Value q = s.in(0), k = s.in(1), v = s.in(2);
   s.require(q.rank() == 4 && k.rank() == 4 && v.rank() == 4, "query, key and value need rank 4");
   int64_t heads = q.shape()[1], kv = k.shape()[1];
-  s.require(kv > 0 && heads % kv == 0 && same(v.shape()[1], k.shape()[1]), fmt::format("{} query heads for {}", heads, kv));
+  s.require(kv > 0 && heads % kv == 0 && same(v.shape()[1], k.shape()[1]),
+            fmt::format("{} query heads for {}", heads, kv));
   DType t = size_of(q.dtype()) < 4 ? DType::f32 : q.dtype();
   if (s.attr("softmax_precision")) t = s.dtype(s.need_i("softmax_precision"));
   s.require(is_float(t), "'softmax_precision' is no floating type");

@@ -14,15 +14,20 @@ static Values reshape_to(Step &s) {
   int64_t known = 1, open = -1;
   for (size_t i = 0; i < want.size(); ++i) {
     if (want[i] == 0 && !zero_is_zero) {
-      s.require(int(i) < x.rank(), fmt::format("dim {} of the new shape copies an axis that {} lacks", i, x.type().str()));
+      s.require(int(i) < x.rank(),
+                fmt::format("dim {} of the new shape copies an axis that {} lacks", i, x.type().str()));
       want[i] = x.shape()[i].value();
     }
-    s.require(want[i] >= -1 && (want[i] != -1 || open < 0), "the new shape has more than one -1, or other negative dims");
-    if (want[i] == -1) open = int64_t(i), to.push_back(1);
-    else to.push_back(want[i]), known = known > kMost / std::max<int64_t>(want[i], 1) ? kMost : known * want[i];
+    s.require(want[i] >= -1 && (want[i] != -1 || open < 0),
+              "the new shape has more than one -1, or other negative dims");
+    if (want[i] == -1)
+      open = int64_t(i), to.push_back(1);
+    else
+      to.push_back(want[i]), known = known > kMost / std::max<int64_t>(want[i], 1) ? kMost : known * want[i];
   }
   if (open >= 0) {
-    s.require(known > 0 && x.type().size() % known == 0, fmt::format("{} does not divide into the new shape", x.type().str()));
+    s.require(known > 0 && x.type().size() % known == 0,
+              fmt::format("{} does not divide into the new shape", x.type().str()));
     to[size_t(open)] = x.type().size() / known;
   }
   return {reshape(x, to)};
@@ -101,7 +106,8 @@ static Values concatenate(Step &s) {
   if (along) return concatenate_counted(s, parts, axis);
   if (across) {
     for (int i = 0; i < s.inputs(); ++i)
-      s.require(s.count(i).axis == s.count(0).axis && s.count(i).number.is(s.count(0).number), "the operands differ in their number of elements");
+      s.require(s.count(i).axis == s.count(0).axis && s.count(i).number.is(s.count(0).number),
+                "the operands differ in their number of elements");
     s.give_count(0, s.count(0));
   }
   return {concat(parts, axis)};
@@ -142,19 +148,24 @@ static Values slices(Step &s) {
   Count count = s.count(0);
   for (int i = 1; i < s.inputs(); ++i) s.require(!s.count(i), "the number of its bounds depends on data");
   bool attributes = s.version < 10;
-  Ints starts = attributes ? s.ints("starts") : s.known_ints(1), ends = attributes ? s.ints("ends") : s.known_ints(2), axes, steps;
-  if (attributes ? s.attr("axes") != nullptr : s.has(3)) axes = attributes ? s.ints("axes") : s.known_ints(3);
+  Ints starts = attributes ? s.ints("starts") : s.known_ints(1), ends = attributes ? s.ints("ends") : s.known_ints(2),
+       axes, steps;
+  if (attributes ? s.attr("axes") != nullptr : s.has(3))
+    axes = attributes ? s.ints("axes") : s.known_ints(3);
   else
     for (size_t k = 0; k < starts.size(); ++k) axes.push_back(int64_t(k));
   steps = !attributes && s.has(4) ? s.known_ints(4) : Ints(starts.size(), 1);
-  s.require(ends.size() == starts.size() && axes.size() == starts.size() && steps.size() == starts.size(), "starts, ends, axes and steps differ in length");
+  s.require(ends.size() == starts.size() && axes.size() == starts.size() && steps.size() == starts.size(),
+            "starts, ends, axes and steps differ in length");
   axes = s.axes(axes, x.rank());
   Ints from(size_t(x.rank()), 0), to = dims_of(x.shape()), step(size_t(x.rank()), 1);
   for (size_t k = 0; k < axes.size(); ++k) {
     size_t a = size_t(axes[k]);
     int64_t n = to[a], by = steps[k];
     s.require(by != 0, "a step is 0");
-    auto place = [&](int64_t i, int64_t least, int64_t most) { return std::clamp(i < 0 ? (i < -n ? -n - 1 : i) + n : i, least, most); };
+    auto place = [&](int64_t i, int64_t least, int64_t most) {
+      return std::clamp(i < 0 ? (i < -n ? -n - 1 : i) + n : i, least, most);
+    };
     if (count && int64_t(a) == count.axis) {
       s.require(by == 1, "a step along an axis whose number of elements depends on data");
       count.number = slice_counted(x, int64_t(a), count.number, starts[k], ends[k]);
@@ -203,14 +214,17 @@ static Values padded(Step &s) {
   Value x = s.in(0), fill;
   size_t r = size_t(x.rank());
   Ints pads = s.version < 2 ? s.ints("paddings") : s.version < 11 ? s.ints("pads") : s.known_ints(1);
-  if (s.version >= 11) fill = s.opt(2);
-  else fill = s.g.scalar(x.dtype(), s.f("value", 0));
+  if (s.version >= 11)
+    fill = s.opt(2);
+  else
+    fill = s.g.scalar(x.dtype(), s.f("value", 0));
   if (fill && fill.rank() > 0) {
     s.require(fill.type().size() == 1, "the fill must be one number");
     fill = reshape(fill, {});
   }
   Ints axes;
-  if (s.version >= 18 && s.has(3)) axes = s.axes(s.known_ints(3), x.rank());
+  if (s.version >= 18 && s.has(3))
+    axes = s.axes(s.known_ints(3), x.rank());
   else
     for (size_t k = 0; k < r; ++k) axes.push_back(int64_t(k));
   s.require(pads.size() == 2 * axes.size(), fmt::format("{} paddings for {} axes", pads.size(), axes.size()));
@@ -222,11 +236,13 @@ static Values padded(Step &s) {
     s.require(std::abs(lo[k]) < limit && std::abs(hi[k]) < limit, "the padding is too large");
   }
   if (mode == "constant") return {lo == none && hi == none ? x : pad(x, lo, hi, {}, fill)};
-  s.require(mode == "reflect" || mode == "edge" || mode == "wrap", fmt::format("mode {} is not supported", quote_name(mode)));
+  s.require(mode == "reflect" || mode == "edge" || mode == "wrap",
+            fmt::format("mode {} is not supported", quote_name(mode)));
   Ints crop_lo(r, 0), crop_hi(r, 0);
   for (size_t k = 0; k < r; ++k) crop_lo[k] = std::min<int64_t>(lo[k], 0), crop_hi[k] = std::min<int64_t>(hi[k], 0);
   for (size_t k = 0; k < r; ++k)
-    if (lo[k] > 0 || hi[k] > 0) x = pad_axis(s, x, int64_t(k), std::max<int64_t>(lo[k], 0), std::max<int64_t>(hi[k], 0), mode);
+    if (lo[k] > 0 || hi[k] > 0)
+      x = pad_axis(s, x, int64_t(k), std::max<int64_t>(lo[k], 0), std::max<int64_t>(hi[k], 0), mode);
   return {crop_lo == none && crop_hi == none ? x : pad(x, crop_lo, crop_hi)};
 }
 
@@ -256,7 +272,8 @@ static Values expanded(Step &s) {
 static Values depth_to_space(Step &s) {
   Value x = s.in(0);
   int64_t b = s.need_i("blocksize");
-  s.require(x.rank() == 4 && b > 0 && b < 1 << 15 && x.shape()[1].value() % (b * b) == 0, fmt::format("{} does not divide into blocks", x.type().str()));
+  s.require(x.rank() == 4 && b > 0 && b < 1 << 15 && x.shape()[1].value() % (b * b) == 0,
+            fmt::format("{} does not divide into blocks", x.type().str()));
   int64_t n = x.shape()[0], c = x.shape()[1].value() / (b * b), h = x.shape()[2], w = x.shape()[3];
   Value y = s.s("mode", "DCR") == "CRD" ? permute(reshape(x, {n, c, b, b, h, w}), {0, 1, 4, 2, 5, 3})
                                         : permute(reshape(x, {n, b, b, c, h, w}), {0, 3, 4, 1, 5, 2});
@@ -281,7 +298,8 @@ static Values crop(Step &s) {
   for (const Ints *all : {&border, &size})
     for (int64_t d : *all) s.require(d >= 0 && d < int64_t(1) << 31, "a border or size is negative, or too large");
   int64_t h = x.shape()[2], w = x.shape()[3];
-  int64_t bottom = size.size() == 2 ? border[1] + size[0] : h - border[3], right = size.size() == 2 ? border[0] + size[1] : w - border[2];
+  int64_t bottom = size.size() == 2 ? border[1] + size[0] : h - border[3],
+          right = size.size() == 2 ? border[0] + size[1] : w - border[2];
   return {slice(x, {0, 0, border[1], border[0]}, {x.shape()[0], x.shape()[1], bottom, right})};
 }
 
@@ -314,10 +332,13 @@ static Values triangle(Step &s) {
 }
 
 void add_movement(Recipes &r) {
-  r.on("Reshape", 1, reshape_to), r.on("Flatten", 1, flatten), r.on("Squeeze", 1, squeeze), r.on("Unsqueeze", 1, unsqueeze);
-  r.on("Transpose", 1, transposed), r.on("Concat", 1, concatenate), r.on("Split", 1, split_up), r.on("Slice", 1, slices);
+  r.on("Reshape", 1, reshape_to), r.on("Flatten", 1, flatten), r.on("Squeeze", 1, squeeze),
+      r.on("Unsqueeze", 1, unsqueeze);
+  r.on("Transpose", 1, transposed), r.on("Concat", 1, concatenate), r.on("Split", 1, split_up),
+      r.on("Slice", 1, slices);
   r.on("Pad", 1, padded), r.on("Tile", 1, tiled), r.on("Expand", 8, expanded), r.on("DepthToSpace", 1, depth_to_space);
-  r.on("SpaceToDepth", 1, space_to_depth), r.on("Crop", 1, crop), r.on("CenterCropPad", 18, center_crop_pad), r.on("Trilu", 14, triangle);
+  r.on("SpaceToDepth", 1, space_to_depth), r.on("Crop", 1, crop), r.on("CenterCropPad", 18, center_crop_pad),
+      r.on("Trilu", 14, triangle);
 }
 
 } // namespace trellis::onnx

@@ -32,7 +32,8 @@ static Values batch_normalisation(Step &s) {
   s.require(x.rank() >= 2, "needs rank 2 or more");
   s.require(s.version >= 9 || s.i("spatial", 1) != 0, "spatial=0 is not supported");
   auto fit = [&](Value v) { return cast(v, x.dtype()); };
-  if (s.importer.trainable()) return {batch_norm_inference(x, fit(scale), fit(bias), fit(mean), fit(var), epsilon, 1 - momentum), mean, var};
+  if (s.importer.trainable())
+    return {batch_norm_inference(x, fit(scale), fit(bias), fit(mean), fit(var), epsilon, 1 - momentum), mean, var};
   if (s.version >= 14 && s.i("training_mode", 0)) {
     BatchNorm b = batch_norm(x, cast(scale, x.dtype()), cast(bias, x.dtype()), epsilon);
     auto follow = [&](Value old, Value now) { return old * momentum + cast(now, old.dtype()) * (1 - momentum); };
@@ -50,7 +51,8 @@ static Values instance_normalisation(Step &s) {
 static Values group_normalisation(Step &s) {
   Value x = s.in(0), scale = s.in(1), bias = s.in(2);
   int64_t groups = s.need_i("num_groups");
-  s.require(x.rank() >= 2 && groups > 0 && x.shape()[1].value() % groups == 0, "the channels do not divide into the groups");
+  s.require(x.rank() >= 2 && groups > 0 && x.shape()[1].value() % groups == 0,
+            "the channels do not divide into the groups");
   auto each = [&](Value v) { // version 18: one a group
     int64_t per = x.shape()[1].value() / groups;
     if (s.version >= 21 || v.type().size() != groups || per == 1) return cast(v, x.dtype());
@@ -126,19 +128,22 @@ static Value heads(Step &s, Value x, std::string_view attribute) {
 static Value repeat_heads(Value x, int64_t times) {
   if (times == 1) return x;
   Shape s = x.shape();
-  return reshape(expand(reshape(x, {s[0], s[1], 1, s[2], s[3]}), {s[0], s[1], times, s[2], s[3]}), {s[0], s[1].value() * times, s[2], s[3]});
+  return reshape(expand(reshape(x, {s[0], s[1], 1, s[2], s[3]}), {s[0], s[1], times, s[2], s[3]}),
+                 {s[0], s[1].value() * times, s[2], s[3]});
 }
 
 static Values attention_of(Step &s) {
   bool flat = s.in(0).rank() == 3;
-  Value q = heads(s, s.in(0), "q_num_heads"), k = heads(s, s.in(1), "kv_num_heads"), v = heads(s, s.in(2), "kv_num_heads");
+  Value q = heads(s, s.in(0), "q_num_heads"), k = heads(s, s.in(1), "kv_num_heads"),
+        v = heads(s, s.in(2), "kv_num_heads");
   s.require(q.rank() == 4 && k.rank() == 4 && v.rank() == 4, "queries, keys and values need rank 3 or 4");
   int64_t past = 0;
   s.require(!s.has(4) || (s.in(4).rank() == 4 && s.in(5).rank() == 4), "past keys and values need rank 4");
   if (s.has(4)) past = s.in(4).shape()[2], k = concat({s.in(4), k}, 2), v = concat({s.in(5), v}, 2);
   Value present_k = k, present_v = v;
   int64_t times = q.shape()[1].value() / std::max<int64_t>(k.shape()[1].value(), 1);
-  s.require(times >= 1 && times * k.shape()[1].value() == q.shape()[1].value(), "the queries' heads are no multiple of the keys'");
+  s.require(times >= 1 && times * k.shape()[1].value() == q.shape()[1].value(),
+            "the queries' heads are no multiple of the keys'");
   k = repeat_heads(k, times), v = repeat_heads(v, times);
   double scale = s.attr("scale") ? s.f("scale", 1) : 1 / std::sqrt(double(q.shape()[3].value()));
   double root = std::sqrt(scale);
@@ -152,12 +157,14 @@ static Values attention_of(Step &s) {
   };
   // Keys j that query i sees by its place p = i + offset, the number of keys before the first query.
   bool causal = s.i("is_causal", 0) != 0, by_length = !s.has(4) && s.has(6), hides = s.has(3) || s.has(6);
-  int64_t left = s.version < 25 ? -1 : s.i("left_window_size", -1), right = s.version < 25 ? -1 : s.i("right_window_size", -1);
+  int64_t left = s.version < 25 ? -1 : s.i("left_window_size", -1),
+          right = s.version < 25 ? -1 : s.i("right_window_size", -1);
   s.require(left >= -1 && right >= -1, "a window's size is less than -1");
   if (causal || left >= 0 || right >= 0) {
     Type plane{DType::i64, {by_length ? shape[0] : Dim(1), 1, shape[2], shape[3]}};
     Value at = iota(s.g, plane, 2) + double(past), key = iota(s.g, plane, 3);
-    if (by_length) at = at + expand(reshape(cast(s.in(6), DType::i64), {shape[0], 1, 1, 1}), plane.shape) - double(shape[2].value());
+    if (by_length)
+      at = at + expand(reshape(cast(s.in(6), DType::i64), {shape[0], 1, 1, 1}), plane.shape) - double(shape[2].value());
     if (causal) mask_out(le(key, at));
     if (left >= 0) mask_out(le(at - double(left), key));
     if (right >= 0) mask_out(le(key, at + double(right)));
@@ -165,7 +172,8 @@ static Values attention_of(Step &s) {
   }
   if (s.has(6)) { // lengths of padded keys
     Value length = reshape(s.in(6), {shape[0], 1, 1, 1});
-    mask_out(lt(broadcast_to(iota(s.g, {DType::i64, {shape[3]}}, 0), {shape[0], 1, 1, shape[3]}), expand(length, {shape[0], 1, 1, shape[3]})));
+    mask_out(lt(broadcast_to(iota(s.g, {DType::i64, {shape[3]}}, 0), {shape[0], 1, 1, shape[3]}),
+                expand(length, {shape[0], 1, 1, shape[3]})));
   }
   if (s.has(3)) {
     Value mask = s.in(3);
@@ -174,14 +182,18 @@ static Values attention_of(Step &s) {
     if (short_by > 0) { // a mask that is too short hides the keys behind it
       Ints lo(size_t(mask.rank()), 0), hi = lo;
       hi.back() = short_by;
-      mask = pad(mask, lo, hi, {}, mask.dtype() == DType::boolean ? s.g.scalar(DType::boolean, 0) : s.g.scalar(mask.dtype(), -INFINITY));
+      mask = pad(mask, lo, hi, {},
+                 mask.dtype() == DType::boolean ? s.g.scalar(DType::boolean, 0) : s.g.scalar(mask.dtype(), -INFINITY));
     }
-    if (mask.dtype() == DType::boolean) mask_out(mask);
-    else bias = bias ? bias + cast(mask, q.dtype()) : cast(mask, q.dtype());
+    if (mask.dtype() == DType::boolean)
+      mask_out(mask);
+    else
+      bias = bias ? bias + cast(mask, q.dtype()) : cast(mask, q.dtype());
   }
   double cap = s.f("softcap", 0);
   int64_t mode = s.i("qk_matmul_output_mode", 0);
-  Value capped = cap > 0 ? tanh(scores / cap) * cap : scores, biased = bias ? capped + broadcast_to(bias, shape) : capped;
+  Value capped = cap > 0 ? tanh(scores / cap) * cap : scores,
+        biased = bias ? capped + broadcast_to(bias, shape) : capped;
   DType wide = s.attr("softmax_precision") ? s.dtype(s.i("softmax_precision", 1)) : q.dtype();
   Value p = cast(softmax(cast(biased, wide), 3), q.dtype());
   if (bias && hides) { // a query that sees no key gets zeros
@@ -199,7 +211,8 @@ void add_normalisation(Recipes &r) {
   r.on("BatchNormalization", 1, batch_normalisation), r.on("InstanceNormalization", 1, instance_normalisation);
   r.on("GroupNormalization", 18, group_normalisation), r.on("LayerNormalization", 17, layer_normalisation);
   r.on("RMSNormalization", 23, rms_normalisation), r.on("LpNormalization", 1, lp_normalisation);
-  r.on("MeanVarianceNormalization", 9, mean_variance), r.on("LRN", 1, local_response), r.on("Attention", 23, attention_of);
+  r.on("MeanVarianceNormalization", 9, mean_variance), r.on("LRN", 1, local_response),
+      r.on("Attention", 23, attention_of);
 }
 
 } // namespace trellis::onnx

@@ -34,7 +34,8 @@ static Value indices_of(Step &s, Value x, const PoolOptions &o) {
     at = at ? at + i : i, stride *= dims[d];
   }
   Tensor lowest(x.dtype(), {});
-  is_float(x.dtype()) ? lowest.set(0, -INFINITY) : lowest.set_int(0, is_signed_int(x.dtype()) ? INT64_MIN >> (64 - 8 * size_of(x.dtype())) : 0);
+  is_float(x.dtype()) ? lowest.set(0, -INFINITY)
+                      : lowest.set_int(0, is_signed_int(x.dtype()) ? INT64_MIN >> (64 - 8 * size_of(x.dtype())) : 0);
   Value far = s.g.constant(Tensor::scalar_int(DType::i64, INT64_MAX));
   auto windows = [&](Value v, Value fill) { return window(padded(v, o.lo, o.hi, fill), o.size, o.stride, o.dilation); };
   Value w = windows(x, s.g.constant(lowest)), i = windows(at, far);
@@ -65,7 +66,8 @@ Value average_pool(Step &s, Value x) {
   PoolOptions o = options_of(w);
   if (s.i("count_include_pad", 0)) { // what ceil_mode adds still does not count
     Ints lo = w.lo, hi = w.hi;
-    for (size_t k = 0; k < hi.size(); ++k) hi[k] += std::min<int64_t>(w.extra[k], 0), o.lo[k] = 0, o.hi[k] = std::max<int64_t>(w.extra[k], 0);
+    for (size_t k = 0; k < hi.size(); ++k)
+      hi[k] += std::min<int64_t>(w.extra[k], 0), o.lo[k] = 0, o.hi[k] = std::max<int64_t>(w.extra[k], 0);
     x = padded(x, lo, hi);
   }
   x = cropped(x, o);
@@ -74,7 +76,9 @@ Value average_pool(Step &s, Value x) {
 static Values average_pooled(Step &s) { return {average_pool(s, s.in(0))}; }
 
 static Value power_mean(Step &s, Value sum_of_powers, double p) {
-  return p == 1 ? sum_of_powers : p == 2 ? sqrt(sum_of_powers) : pow(sum_of_powers, s.g.splat(sum_of_powers.type(), 1 / p));
+  return p == 1   ? sum_of_powers
+         : p == 2 ? sqrt(sum_of_powers)
+                  : pow(sum_of_powers, s.g.splat(sum_of_powers.type(), 1 / p));
 }
 static Value powers(Value x, double p) { return p == 1 ? abs(x) : p == 2 ? square(x) : pow(abs(x), p); }
 
@@ -116,7 +120,8 @@ static Values max_unpool(Step &s) {
   s.require(is_reasonable(shape_of(out)), "no tensor can have the dims that follow from the kernel");
   // Indices count in the shape that follows from the kernel; a given shape has it in its corner.
   Value flat = s.g.splat({x.dtype(), {Dim(element_count(shape_of(out)))}}, 0);
-  Value y = reshape(scatter(flat, reshape(at, {x.type().size()}), reshape(x, {x.type().size()}), 0, "set"), shape_of(out));
+  Value y =
+      reshape(scatter(flat, reshape(at, {x.type().size()}), reshape(x, {x.type().size()}), 0, "set"), shape_of(out));
   if (!s.has(2)) return {y};
   Ints want = s.known_ints(2), lo(out.size(), 0), hi;
   s.require(want.size() == out.size() && is_reasonable(shape_of(want)), "the output's shape does not fit");
@@ -128,9 +133,9 @@ static Values max_unpool(Step &s) {
 
 namespace {
 struct Taps {
-  std::vector<Ints> index;                  ///< a list a tap
+  std::vector<Ints> index; ///< a list a tap
   std::vector<std::vector<double>> weight;
-  std::vector<bool> outside;                ///< of an output element: it lies beyond the region (tf_crop_and_resize)
+  std::vector<bool> outside; ///< of an output element: it lies beyond the region (tf_crop_and_resize)
 };
 struct ResizeAxis {
   int64_t in = 0, out = 0;
@@ -141,12 +146,14 @@ struct ResizeAxis {
 static double source_of(const std::string &how, const ResizeAxis &a, int64_t o) {
   double x = double(o), in = double(a.in), out = double(a.out);
   if (how == "asymmetric") return x / a.scale;
-  if (how == "align_corners") return a.out == 1 ? 0 : x * (in - 1) / (a.scale * in - 1); // the length before it is made whole
+  if (how == "align_corners")
+    return a.out == 1 ? 0 : x * (in - 1) / (a.scale * in - 1); // the length before it is made whole
   if (how == "pytorch_half_pixel") return a.out > 1 ? (x + 0.5) / a.scale - 0.5 : 0;
   if (how == "tf_half_pixel_for_nn") return (x + 0.5) / a.scale;
   if (how == "half_pixel_symmetric") return in / 2 * (1 - out / (a.scale * in)) + (x + 0.5) / a.scale - 0.5;
   if (how == "tf_crop_and_resize")
-    return a.out > 1 ? a.start * (in - 1) + x * (a.end - a.start) * (in - 1) / (out - 1) : 0.5 * (a.start + a.end) * (in - 1);
+    return a.out > 1 ? a.start * (in - 1) + x * (a.end - a.start) * (in - 1) / (out - 1)
+                     : 0.5 * (a.start + a.end) * (in - 1);
   return (x + 0.5) / a.scale - 0.5;
 }
 
@@ -165,13 +172,17 @@ static Taps taps_of(Step &s, const ResizeAxis &a, const std::string &mode, const
   s.require(radius < 1 << 20, "a scale needs too wide a filter");
   int64_t reach = int64_t(2 * radius);
   s.table({reach, a.out}, "the table of an axis's weights");
-  t.index.assign(size_t(reach), Ints(size_t(a.out))), t.weight.assign(size_t(reach), std::vector<double>(size_t(a.out)));
+  t.index.assign(size_t(reach), Ints(size_t(a.out))),
+      t.weight.assign(size_t(reach), std::vector<double>(size_t(a.out)));
   t.outside.resize(size_t(a.out));
   for (int64_t o = 0; o < a.out; ++o) {
     double x = source_of(how, a, o);
     t.outside[size_t(o)] = how == "tf_crop_and_resize" && (x < 0 || x > double(a.in - 1));
     if (mode == "nearest") {
-      double i = nearest == "floor" ? std::floor(x) : nearest == "ceil" ? std::ceil(x) : nearest == "round_prefer_ceil" ? std::floor(x + 0.5) : std::ceil(x - 0.5);
+      double i = nearest == "floor"               ? std::floor(x)
+                 : nearest == "ceil"              ? std::ceil(x)
+                 : nearest == "round_prefer_ceil" ? std::floor(x + 0.5)
+                                                  : std::ceil(x - 0.5);
       t.index[0][size_t(o)] = int64_t(std::clamp(i, 0.0, double(a.in - 1))), t.weight[0][size_t(o)] = 1;
       continue;
     }
@@ -206,9 +217,11 @@ static Value apply(Step &s, Value x, int64_t axis, const Taps &t) {
 static Values resized(Step &s) {
   Value x = s.in(0);
   bool upsample = s.node.op_type() == "Upsample";
-  std::string mode = s.s("mode", "nearest"), how = s.s("coordinate_transformation_mode", s.version < 11 || upsample ? "asymmetric" : "half_pixel");
+  std::string mode = s.s("mode", "nearest"),
+              how = s.s("coordinate_transformation_mode", s.version < 11 || upsample ? "asymmetric" : "half_pixel");
   if (mode == "bilinear") mode = "linear";
-  s.require(mode == "nearest" || mode == "linear" || mode == "cubic", fmt::format("mode {} is not supported", quote_name(mode)));
+  s.require(mode == "nearest" || mode == "linear" || mode == "cubic",
+            fmt::format("mode {} is not supported", quote_name(mode)));
   Ints axes = s.ints("axes");
   if (!s.attr("axes"))
     for (int k = 0; k < x.rank(); ++k) axes.push_back(k);
@@ -225,11 +238,13 @@ static Values resized(Step &s) {
   if (upsample && s.version < 9) {
     scales = s.floats("scales");
     if (s.attr("width_scale")) scales = {1, 1, s.f("height_scale", 1), s.f("width_scale", 1)};
-  } else if (s.has(at)) scales = reals(at);
+  } else if (s.has(at))
+    scales = reals(at);
   if (!upsample && s.version >= 11 && s.has(3) && scales.empty()) sizes = s.known_ints(3);
   if (how == "tf_crop_and_resize") roi = reals(1);
   for (double edge : roi) s.require(std::fabs(edge) < 1e6, fmt::format("a region's edge is {}", edge));
-  s.require(sizes ? sizes->size() == axes.size() : scales.size() == axes.size(), "scales or sizes need an entry an axis");
+  s.require(sizes ? sizes->size() == axes.size() : scales.size() == axes.size(),
+            "scales or sizes need an entry an axis");
   s.require(roi.empty() || roi.size() == 2 * axes.size(), "the region needs two entries an axis");
   std::string policy = s.s("keep_aspect_ratio_policy", "stretch");
   double common = policy == "not_larger" ? INFINITY : 0;

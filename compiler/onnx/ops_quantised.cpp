@@ -41,7 +41,9 @@ Value pool_all(Step &, Value x) {
 static Values add(Step &s) { return {whole(s, real(s, 0) + real(s, 3), 6)}; }
 static Values mul(Step &s) { return {whole(s, real(s, 0) * real(s, 3), 6)}; }
 static Values sigmoid_of(Step &s) { return {whole(s, sigmoid(real(s, 0)), 3)}; }
-static Values leaky(Step &s) { return {whole(s, elementwise(Op::leaky_relu, {real(s, 0)}, {{Attr::alpha, s.f("alpha", 0.01)}}), 3)}; }
+static Values leaky(Step &s) {
+  return {whole(s, elementwise(Op::leaky_relu, {real(s, 0)}, {{Attr::alpha, s.f("alpha", 0.01)}}), 3)};
+}
 static Values average(Step &s) { return {whole(s, channels_first(s, real(s, 0), pool), 3)}; }
 static Values global_average(Step &s) { return {whole(s, channels_first(s, real(s, 0), pool_all), 3)}; }
 
@@ -72,12 +74,14 @@ static Values reduce_mean(Step &s) {
 
 static Values gemm(Step &s) {
   Value a = s.in(0), b = s.in(3);
-  s.require(a.rank() == 2 && b.rank() == 2, fmt::format("needs matrices, but has {} and {}", a.type().str(), b.type().str()));
+  s.require(a.rank() == 2 && b.rank() == 2,
+            fmt::format("needs matrices, but has {} and {}", a.type().str(), b.type().str()));
   bool turned = s.i("transB", 0) != 0;
   a = centred(s, a, s.opt(2), 0), b = centred(s, b, s.opt(5), turned ? 0 : 1);
   Value y = dot(s.i("transA", 0) ? transpose(a) : a, turned ? transpose(b) : b);
   if (s.has(6)) y = y + s.in(6);
-  y = cast(y, DType::f32) * (cast(along(s, s.in(1), y, 0), DType::f32) * cast(along(s, s.in(4), y, 1), DType::f32) * s.f("alpha", 1));
+  y = cast(y, DType::f32) *
+      (cast(along(s, s.in(1), y, 0), DType::f32) * cast(along(s, s.in(4), y, 1), DType::f32) * s.f("alpha", 1));
   return {s.has(7) ? whole(s, y, 7) : y};
 }
 

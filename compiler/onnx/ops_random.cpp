@@ -66,7 +66,8 @@ static Values multinomial(Step &s) {
   DType t = s.dtype(s.i("dtype", 6));
   Dim n = x.shape()[0], classes = x.shape()[1];
   Shape all{n, count, classes};
-  Value reach = cumulative(softmax(cast(x, DType::f32), 1), "sum", 1), draw = drawn(s, Op::random_uniform, DType::f32, {n, count});
+  Value reach = cumulative(softmax(cast(x, DType::f32), 1), "sum", 1),
+        draw = drawn(s, Op::random_uniform, DType::f32, {n, count});
   Value passed = le(expand(reshape(reach, {n, 1, classes}), all), expand(reshape(draw, {n, count, 1}), all));
   return {min(reduce_over(cast(passed, t), "sum", {2}), double(classes.value() - 1))};
 }

@@ -27,18 +27,23 @@ struct Activations {
   size_t a = 0, b = 0;
   Activation next(const Step &s, std::string name) {
     for (char &c : name) c = char(std::tolower(uint8_t(c)));
-    auto take = [](std::vector<double> &from, size_t &at, double otherwise) { return at < from.size() ? from[at++] : otherwise; };
+    auto take = [](std::vector<double> &from, size_t &at, double otherwise) {
+      return at < from.size() ? from[at++] : otherwise;
+    };
     if (name == "sigmoid") return [](Value v) { return sigmoid(v); };
     if (name == "tanh") return [](Value v) { return tanh(v); };
     if (name == "relu") return [](Value v) { return relu(v); };
     if (name == "softsign") return [](Value v) { return v / (abs(v) + 1); };
     if (name == "softplus") return [](Value v) { return softplus(v); };
-    if (name == "leakyrelu") return [k = take(alpha, a, 0.01)](Value v) { return elementwise(Op::leaky_relu, {v}, {{Attr::alpha, k}}); };
-    if (name == "elu") return [k = take(alpha, a, 1)](Value v) { return elementwise(Op::elu, {v}, {{Attr::alpha, k}}); };
+    if (name == "leakyrelu")
+      return [k = take(alpha, a, 0.01)](Value v) { return elementwise(Op::leaky_relu, {v}, {{Attr::alpha, k}}); };
+    if (name == "elu")
+      return [k = take(alpha, a, 1)](Value v) { return elementwise(Op::elu, {v}, {{Attr::alpha, k}}); };
     if (name == "thresholdedrelu") return [k = take(alpha, a, 1)](Value v) { return select(lt(k, v), v, 0); };
     if (name == "affine") return [k = take(alpha, a, 1), c = take(beta, b, 0)](Value v) { return v * k + c; };
     if (name == "scaledtanh") return [k = take(alpha, a, 1), c = take(beta, b, 1)](Value v) { return tanh(v * c) * k; };
-    if (name == "hardsigmoid") return [k = take(alpha, a, 0.2), c = take(beta, b, 0.5)](Value v) { return max(min(v * k + c, 1), 0); };
+    if (name == "hardsigmoid")
+      return [k = take(alpha, a, 0.2), c = take(beta, b, 0.5)](Value v) { return max(min(v * k + c, 1), 0); };
     s.fail(fmt::format("activation {} is not supported", quote_name(name)));
   }
 };
@@ -52,7 +57,8 @@ Values step(const Cell &c, const std::string &op, const Values &state, Value x, 
   auto row = [&](Value v, int64_t k) { return broadcast_to(narrow(v, 0, k * n, (k + 1) * n), h.shape()); };
   if (op == "RNN") return {c.f[0](c.limited(x + dot(h, w[0])))};
   if (op == "GRU") {
-    Value r0 = dot(h, narrow(w[0], 1, 0, 2 * n)), hidden_r = narrow(w[0], 1, 2 * n, 3 * n), bias = broadcast_to(w[1], h.shape());
+    Value r0 = dot(h, narrow(w[0], 1, 0, 2 * n)), hidden_r = narrow(w[0], 1, 2 * n, 3 * n),
+          bias = broadcast_to(w[1], h.shape());
     Value z = c.f[0](c.limited(gate(x, 0) + gate(r0, 0))), r = c.f[0](c.limited(gate(x, 1) + gate(r0, 1)));
     Value inner = c.linear_before_reset ? r * (dot(h, hidden_r) + bias) : dot(r * h, hidden_r) + bias;
     Value hidden = c.f[1](c.limited(gate(x, 2) + inner));
@@ -145,14 +151,18 @@ static Values recurrent(Step &s) {
   int64_t directions = direction == "bidirectional" ? 2 : 1, gates = op == "LSTM" ? 4 : op == "GRU" ? 3 : 1;
   int64_t hidden = r.shape()[2], steps = x.shape()[0], batch = x.shape()[1], in = x.shape()[2];
   s.require(steps > 0, "the sequence is empty");
-  s.require(w.shape()[0].value() == directions && w.shape()[1].value() == gates * hidden && w.shape()[2].value() == in &&
-                r.shape()[0].value() == directions && r.shape()[1].value() == gates * hidden,
+  s.require(w.shape()[0].value() == directions && w.shape()[1].value() == gates * hidden &&
+                w.shape()[2].value() == in && r.shape()[0].value() == directions &&
+                r.shape()[1].value() == gates * hidden,
             fmt::format("weights {} and {} do not fit {}", w.type().str(), r.type().str(), x.type().str()));
   std::vector<std::string> names;
-  if (const AttributeProto *a = s.attr("activations")) names.assign(a->strings().begin(), a->strings().end());
+  if (const AttributeProto *a = s.attr("activations"))
+    names.assign(a->strings().begin(), a->strings().end());
   else
     for (int64_t d = 0; d < directions; ++d)
-      for (const char *n : op == "LSTM" ? std::vector<const char *>{"Sigmoid", "Tanh", "Tanh"} : op == "GRU" ? std::vector<const char *>{"Sigmoid", "Tanh"} : std::vector<const char *>{"Tanh"})
+      for (const char *n : op == "LSTM"  ? std::vector<const char *>{"Sigmoid", "Tanh", "Tanh"}
+                           : op == "GRU" ? std::vector<const char *>{"Sigmoid", "Tanh"}
+                                         : std::vector<const char *>{"Tanh"})
         names.push_back(n);
   size_t each = op == "LSTM" ? 3 : op == "GRU" ? 2 : 1;
   s.require(names.size() >= each * size_t(directions), "too few activations");
@@ -183,7 +193,8 @@ static Values recurrent(Step &s) {
         Value zr = narrow(rb, 0, 0, 2 * hidden);
         wb = concat({narrow(wb, 0, 0, 2 * hidden) + zr, narrow(wb, 0, 2 * hidden, 3 * hidden)}, 0);
         rb = narrow(rb, 0, 2 * hidden, 3 * hidden);
-      } else wb = wb + rb;
+      } else
+        wb = wb + rb;
       xw = xw + wb;
     }
     Values weights{transpose(part(r))};

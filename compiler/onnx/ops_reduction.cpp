@@ -23,8 +23,10 @@ static Values reduced(Step &s) {
   std::optional<Ints> given = s.ints_of(1, "axes");
   bool keep = s.i("keepdims", 1) != 0, none = !given || given->empty();
   Ints axes;
-  if (!none) axes = s.axes(*given, x.rank());
-  else if (!s.i("noop_with_empty_axes", 0)) axes = every_axis(x.rank());
+  if (!none)
+    axes = s.axes(*given, x.rank());
+  else if (!s.i("noop_with_empty_axes", 0))
+    axes = every_axis(x.rank());
   std::sort(axes.begin(), axes.end());
   auto over = [&](Value v, std::string_view kind) { return axes.empty() ? v : reduce_over(v, kind, axes, keep); };
   if (op == "ReduceSum") return {over(x, "sum")};
@@ -39,9 +41,12 @@ static Values reduced(Step &s) {
   if (op == "ReduceSumSquare") return {over(square(x), "sum")};
   bool real = is_float(x.dtype());
   Value v = real ? x : cast(x, DType::f64), y;
-  if (op == "ReduceL2") y = sqrt(over(square(v), "sum"));
-  else if (op == "ReduceLogSum") y = log(over(v, "sum"));
-  else y = axes.empty() ? v : logsumexp(v, axes, keep);
+  if (op == "ReduceL2")
+    y = sqrt(over(square(v), "sum"));
+  else if (op == "ReduceLogSum")
+    y = log(over(v, "sum"));
+  else
+    y = axes.empty() ? v : logsumexp(v, axes, keep);
   return {cast(y, x.dtype())};
 }
 
@@ -58,7 +63,8 @@ static Values arg_extreme(Step &s) {
 static Values running(Step &s) {
   Value x = s.in(0);
   int64_t axis = s.axis(s.known_whole(1), x.rank());
-  return {cumulative(x, s.node.op_type() == "CumSum" ? "sum" : "prod", axis, s.i("exclusive", 0) != 0, s.i("reverse", 0) != 0)};
+  return {cumulative(x, s.node.op_type() == "CumSum" ? "sum" : "prod", axis, s.i("exclusive", 0) != 0,
+                     s.i("reverse", 0) != 0)};
 }
 
 // --- losses: scores [N, C, d...], labels [N, d...] ---
@@ -103,8 +109,9 @@ static Values softmax_loss(Step &s) {
 }
 
 void add_reduction(Recipes &r) {
-  r.on({"ReduceSum", "ReduceProd", "ReduceMax", "ReduceMin", "ReduceMean", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp"}, 1,
-       reduced);
+  r.on({"ReduceSum", "ReduceProd", "ReduceMax", "ReduceMin", "ReduceMean", "ReduceL1", "ReduceL2", "ReduceSumSquare",
+        "ReduceLogSum", "ReduceLogSumExp"},
+       1, reduced);
   r.on({"ArgMax", "ArgMin"}, 1, arg_extreme), r.on("CumSum", 11, running), r.on("CumProd", 26, running);
   r.on("NegativeLogLikelihoodLoss", 12, nll), r.on("SoftmaxCrossEntropyLoss", 12, softmax_loss);
 }

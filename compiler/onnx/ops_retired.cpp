@@ -37,7 +37,9 @@ static Ints fill_shape(Step &s) {
   }
   return dims;
 }
-static Values constant_fill(Step &s) { return {s.g.splat({s.dtype(s.i("dtype", 1)), shape_of(fill_shape(s))}, s.f("value", 0))}; }
+static Values constant_fill(Step &s) {
+  return {s.g.splat({s.dtype(s.i("dtype", 1)), shape_of(fill_shape(s))}, s.f("value", 0))};
+}
 static Values given_tensor_fill(Step &s) {
   Ints dims = fill_shape(s);
   std::vector<double> values = s.floats("values");
@@ -49,7 +51,8 @@ static Values given_tensor_fill(Step &s) {
 static Values dynamic_slice(Step &s) {
   Value x = s.in(0);
   Ints starts = s.known_ints(1), ends = s.known_ints(2), axes;
-  if (s.has(3)) axes = s.known_ints(3);
+  if (s.has(3))
+    axes = s.known_ints(3);
   else
     for (size_t k = 0; k < starts.size(); ++k) axes.push_back(int64_t(k));
   s.require(starts.size() == axes.size() && ends.size() == axes.size(), "starts, ends and axes differ in length");

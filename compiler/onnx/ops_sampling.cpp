@@ -9,10 +9,10 @@ namespace trellis::onnx {
 namespace {
 
 struct Image {
-  Value rows;      ///< [N * positions, C]
-  Ints dims;       ///< spatial
+  Value rows; ///< [N * positions, C]
+  Ints dims;  ///< spatial
   int64_t positions;
-  DType index;     ///< wide enough for any row's number
+  DType index; ///< wide enough for any row's number
 };
 
 // x [N, C, in...].
@@ -26,7 +26,8 @@ Image image_of(Step &s, Value x) {
   }
   perm.push_back(1);
   int64_t rows = x.shape()[0].value() * positions;
-  return {reshape(permute(x, perm), {rows, x.shape()[1]}), dims, positions, rows < int64_t(1) << 31 ? DType::i32 : DType::i64};
+  return {reshape(permute(x, perm), {rows, x.shape()[1]}), dims, positions,
+          rows < int64_t(1) << 31 ? DType::i32 : DType::i64};
 }
 
 // Rows of samples `first` (numbers of images, of the coordinates' shape) at whole coordinates, one a spatial axis: [..., C].
@@ -100,7 +101,8 @@ Value reflected(Value x, double lo, double hi) {
 static Values grid_sample(Step &s) {
   Value x = s.in(0), grid = s.in(1);
   size_t r = size_t(std::max(x.rank(), 2)) - 2;
-  s.require(x.rank() >= 3 && grid.rank() == x.rank() && same(grid.shape().back(), Dim(int64_t(r))) && same(grid.shape()[0], x.shape()[0]),
+  s.require(x.rank() >= 3 && grid.rank() == x.rank() && same(grid.shape().back(), Dim(int64_t(r))) &&
+                same(grid.shape()[0], x.shape()[0]),
             fmt::format("a grid {} for {}", grid.type().str(), x.type().str()));
   DType given = x.dtype(), real = is_float(grid.dtype()) && size_of(grid.dtype()) < 4 ? DType::f32 : grid.dtype();
   if (!is_float(given)) x = cast(x, DType::f32);
@@ -108,8 +110,10 @@ static Values grid_sample(Step &s) {
   std::string mode = s.s("mode", "linear"), padding = s.s("padding_mode", "zeros");
   if (mode == "bilinear") mode = "linear";
   if (mode == "bicubic") mode = "cubic";
-  s.require(mode == "linear" || mode == "nearest" || mode == "cubic", fmt::format("mode {} is not supported", quote_name(mode)));
-  s.require(padding == "zeros" || padding == "border" || padding == "reflection", fmt::format("padding_mode {} is not supported", quote_name(padding)));
+  s.require(mode == "linear" || mode == "nearest" || mode == "cubic",
+            fmt::format("mode {} is not supported", quote_name(mode)));
+  s.require(padding == "zeros" || padding == "border" || padding == "reflection",
+            fmt::format("padding_mode {} is not supported", quote_name(padding)));
   bool corners = s.i("align_corners", 0) != 0;
   // Coordinates as well as the taps around them are brought inside; those within half a pixel of the border stay.
   auto bring = [&](Value v, int64_t extent) {
@@ -137,9 +141,12 @@ static Values grid_sample(Step &s) {
     constexpr double a = -0.75; // of the cubic kernel
     auto near = [&](Value d) { return ((d * (a + 2) - (a + 3)) * d) * d + 1; };
     auto far = [&](Value d) { return ((d * a - 5 * a) * d + 8 * a) * d - 4 * a; };
-    if (mode == "linear") axis = {{low, 1.0 - part}, {low + 1, part}};
-    else axis = {{low - 1, far(part + 1)}, {low, near(part)}, {low + 1, near(1.0 - part)}, {low + 2, far(2.0 - part)}};
-    for (Tap &t : axis) t.at = cast(padding == "border" ? clamp(t.at, 0, double(extent - 1)) : bring(t.at, extent), m.index);
+    if (mode == "linear")
+      axis = {{low, 1.0 - part}, {low + 1, part}};
+    else
+      axis = {{low - 1, far(part + 1)}, {low, near(part)}, {low + 1, near(1.0 - part)}, {low + 2, far(2.0 - part)}};
+    for (Tap &t : axis)
+      t.at = cast(padding == "border" ? clamp(t.at, 0, double(extent - 1)) : bring(t.at, extent), m.index);
     taps.push_back(axis);
   }
   Value y = channels_second(blend(m, first, taps));
@@ -152,7 +159,8 @@ static Values affine_grid(Step &s) {
   s.require(size.size() == 4 || size.size() == 5, "the size needs 4 or 5 entries");
   Ints dims(size.begin() + 2, size.end());
   int64_t r = int64_t(dims.size()), points = 1;
-  s.require(theta.rank() == 3 && theta.shape()[1].value() == r && theta.shape()[2].value() == r + 1, fmt::format("theta is {}", theta.type().str()));
+  s.require(theta.rank() == 3 && theta.shape()[1].value() == r && theta.shape()[2].value() == r + 1,
+            fmt::format("theta is {}", theta.type().str()));
   s.require(size[0] == theta.shape()[0].value(),
             fmt::format("the size has a batch of {}, but theta one of {}", size[0], theta.shape()[0].value()));
   for (int64_t d : dims) {
@@ -167,7 +175,10 @@ static Values affine_grid(Step &s) {
   for (int64_t k = r; k-- > 0;) {
     double extent = double(dims[size_t(k)]), step = 2 / (corners ? extent - 1 : extent);
     bool alone = corners && extent == 1; // in the middle
-    base.push_back(reshape(iota(s.g, {t, shape}, k) * (alone ? 0 : step) + (alone ? 0 : corners ? -1 : step / 2 - 1), {points}));
+    base.push_back(reshape(iota(s.g, {t, shape}, k) * (alone ? 0 : step) + (alone     ? 0
+                                                                            : corners ? -1
+                                                                                      : step / 2 - 1),
+                           {points}));
   }
   base.push_back(s.g.splat({t, {points}}, 1));
   Value at = stack(base, 1);
@@ -193,13 +204,15 @@ Value along_rois(Value v, const Shape &shape) {
 static Values roi_align(Step &s) {
   Value x = s.in(0), rois = s.in(1);
   std::string mode = s.s("mode", "avg");
-  s.require(x.rank() == 4 && rois.rank() == 2 && rois.shape()[1].value() == 4, fmt::format("regions {} of {}", rois.type().str(), x.type().str()));
+  s.require(x.rank() == 4 && rois.rank() == 2 && rois.shape()[1].value() == 4,
+            fmt::format("regions {} of {}", rois.type().str(), x.type().str()));
   s.require(mode == "avg" || mode == "max", fmt::format("mode {} is not supported", quote_name(mode)));
   bool half = s.version >= 16 && s.s("coordinate_transformation_mode", "half_pixel") == "half_pixel";
   Ints out{s.i("output_height", 1), s.i("output_width", 1)};
   int64_t ratio = s.i("sampling_ratio", 0);
   constexpr int64_t kMost = 1 << 16;
-  s.require(out[0] > 0 && out[1] > 0 && ratio >= 0 && out[0] < kMost && out[1] < kMost && ratio < kMost, "the output's size or 'sampling_ratio' does not fit");
+  s.require(out[0] > 0 && out[1] > 0 && ratio >= 0 && out[0] < kMost && out[1] < kMost && ratio < kMost,
+            "the output's size or 'sampling_ratio' does not fit");
   Image m = image_of(s, x);
   double scale = s.f("spatial_scale", 1);
   Value start[2], bin[2], count[2];
@@ -222,7 +235,8 @@ static Values roi_align(Step &s) {
   auto both = [](Value a, Value b) { return a ? bit_and(a, b) : b; };
   for (size_t k = 0; k < 2; ++k) {
     Type t{rois.dtype(), shape};
-    Value cell = iota(s.g, t, k == 0 ? 1 : 3), at = iota(s.g, t, k == 0 ? 2 : 4) + 0.5, size = along_rois(bin[k], shape);
+    Value cell = iota(s.g, t, k == 0 ? 1 : 3), at = iota(s.g, t, k == 0 ? 2 : 4) + 0.5,
+          size = along_rois(bin[k], shape);
     Value points = count[k] ? along_rois(count[k], shape) : s.g.splat(t, double(ratio));
     if (count[k]) counted = both(counted, lt(at, points));
     double extent = double(m.dims[k]);
@@ -251,7 +265,8 @@ static Values roi_align(Step &s) {
   if (counted) {
     Value points = along_rois(count[0] * count[1], y.shape());
     y = most ? select(lt(0, points), y, 0) : y / cast(max(points, 1), y.dtype());
-  } else if (!most) y = y / double(ratio * ratio);
+  } else if (!most)
+    y = y / double(ratio * ratio);
   return {channels_second(y)};
 }
 
@@ -259,8 +274,10 @@ static Values roi_align(Step &s) {
 static Values max_roi_pool(Step &s) {
   Value x = s.in(0), rois = s.in(1);
   Ints out = s.ints("pooled_shape");
-  s.require(x.rank() == 4 && rois.rank() == 2 && rois.shape()[1].value() == 5, fmt::format("regions {} of {}", rois.type().str(), x.type().str()));
-  s.require(out.size() == 2 && out[0] > 0 && out[1] > 0 && out[0] < 1 << 16 && out[1] < 1 << 16, "'pooled_shape' needs two positive entries");
+  s.require(x.rank() == 4 && rois.rank() == 2 && rois.shape()[1].value() == 5,
+            fmt::format("regions {} of {}", rois.type().str(), x.type().str()));
+  s.require(out.size() == 2 && out[0] > 0 && out[1] > 0 && out[0] < 1 << 16 && out[1] < 1 << 16,
+            "'pooled_shape' needs two positive entries");
   double scale = s.f("spatial_scale", 1);
   Dim r = rois.shape()[0], channels = x.shape()[1];
   // Whether position q of `extent` lies in bin p: [R, bins, extent].
@@ -278,7 +295,8 @@ static Values max_roi_pool(Step &s) {
   };
   Shape rows{r, channels, out[0], h, w}, cells{r, channels, out[0], out[1], w};
   y = largest(expand(reshape(y, {r, channels, 1, h, w}), rows), members(2, out[0], h), rows, {r, 1, out[0], h, 1}, 3);
-  y = largest(expand(reshape(y, {r, channels, out[0], 1, w}), cells), members(1, out[1], w), cells, {r, 1, 1, out[1], w}, 4);
+  y = largest(expand(reshape(y, {r, channels, out[0], 1, w}), cells), members(1, out[1], w), cells,
+              {r, 1, 1, out[1], w}, 4);
   return {select(eq(y, -INFINITY), 0, y)}; // an empty bin
 }
 
@@ -290,15 +308,17 @@ static Values deform_conv(Step &s) {
             fmt::format("weights {} and offsets {} for {}", w.type().str(), offset.type().str(), x.type().str()));
   Windows g = windows_of(s, x, dims_of(Shape(w.shape().begin() + 2, w.shape().end())));
   size_t n = g.size.size();
-  int64_t groups = s.i("group", 1), shared = s.i("offset_group", 1), batch = x.shape()[0], channels = x.shape()[1], outs = w.shape()[0], taps = 1;
-  s.require(channels > 0 && groups > 0 && shared > 0 && channels % groups == 0 && outs % groups == 0 && channels % shared == 0 &&
-                w.shape()[1].value() == channels / groups,
+  int64_t groups = s.i("group", 1), shared = s.i("offset_group", 1), batch = x.shape()[0], channels = x.shape()[1],
+          outs = w.shape()[0], taps = 1;
+  s.require(channels > 0 && groups > 0 && shared > 0 && channels % groups == 0 && outs % groups == 0 &&
+                channels % shared == 0 && w.shape()[1].value() == channels / groups,
             "the channels do not divide into the groups");
   Ints out = dims_of(Shape(offset.shape().begin() + 2, offset.shape().end()));
   int64_t points = element_count(shape_of(out));
   for (int64_t k : g.size) taps *= k;
   for (size_t k = 0; k < n; ++k)
-    s.require(out[k] == (x.shape()[k + 2].value() + g.lo[k] + g.hi[k] - g.span(k)) / g.stride[k] + 1, "the offsets do not fit the result");
+    s.require(out[k] == (x.shape()[k + 2].value() + g.lo[k] + g.hi[k] - g.span(k)) / g.stride[k] + 1,
+              "the offsets do not fit the result");
   int64_t entries = offset.shape()[1], each = shared * int64_t(n);
   s.require(same(offset.shape()[0], x.shape()[0]) && entries % each == 0 && entries / each == taps,
             "the offsets do not fit the kernel");
@@ -321,7 +341,8 @@ static Values deform_conv(Step &s) {
   Value y = blend(m, first, axes); // [batch * shared, taps, points, C / shared]
   if (s.has(4)) y = weigh(y, reshape(s.in(4), shape));
   y = reshape(permute(y, {0, 3, 1, 2}), {batch, groups, channels / groups * taps, points});
-  Value kernel = broadcast_to(reshape(w, {groups, outs / groups, channels / groups * taps}), {batch, groups, outs / groups, channels / groups * taps});
+  Value kernel = broadcast_to(reshape(w, {groups, outs / groups, channels / groups * taps}),
+                              {batch, groups, outs / groups, channels / groups * taps});
   Shape result{batch, outs};
   for (int64_t d : out) result.push_back(d);
   y = reshape(dot(kernel, y), result);
@@ -336,8 +357,10 @@ static Values columns_to_image(Step &s) {
   Value x = s.in(0);
   Ints image = s.known_ints(1), block = s.known_ints(2);
   size_t n = image.size();
-  Ints stride = s.ints("strides", Ints(n, 1)), dilation = s.ints("dilations", Ints(n, 1)), pads = s.ints("pads", Ints(2 * n, 0));
-  s.require(n > 0 && x.rank() == 3 && block.size() == n && stride.size() == n && dilation.size() == n && pads.size() == 2 * n,
+  Ints stride = s.ints("strides", Ints(n, 1)), dilation = s.ints("dilations", Ints(n, 1)),
+       pads = s.ints("pads", Ints(2 * n, 0));
+  s.require(n > 0 && x.rank() == 3 && block.size() == n && stride.size() == n && dilation.size() == n &&
+                pads.size() == 2 * n,
             "image, block, strides, dilations or pads do not fit");
   constexpr int64_t kMost = 1 << 24;
   int64_t taps = 1;
@@ -351,16 +374,18 @@ static Values columns_to_image(Step &s) {
   Ints lo(2, 0), hi(2, 0);
   int64_t places = 1;
   for (size_t k = 0; k < n; ++k) {
-    s.require(image[k] > 0 && image[k] < kMost && stride[k] > 0 && dilation[k] > 0 && stride[k] < kMost && dilation[k] < kMost && pads[k] >= 0 &&
-                  pads[k + n] >= 0 && pads[k] < kMost && pads[k + n] < kMost,
+    s.require(image[k] > 0 && image[k] < kMost && stride[k] > 0 && dilation[k] > 0 && stride[k] < kMost &&
+                  dilation[k] < kMost && pads[k] >= 0 && pads[k + n] >= 0 && pads[k] < kMost && pads[k + n] < kMost,
               "image, strides, dilations or pads are out of range");
     int64_t padded = image[k] + pads[k] + pads[k + n], span = (block[k] - 1) * dilation[k] + 1;
     s.require(span <= padded, "the block is larger than the image");
     int64_t count = (padded - span) / stride[k] + 1;
-    apart.push_back(count), whole.push_back(padded), lo.push_back(-pads[k]), hi.push_back(-pads[k + n]), places *= count;
+    apart.push_back(count), whole.push_back(padded), lo.push_back(-pads[k]), hi.push_back(-pads[k + n]),
+        places *= count;
     s.require(places < int64_t(1) << 40, "the image is too large");
   }
-  s.require(places == x.shape()[2].value(), fmt::format("{} blocks, but the image has {}", x.shape()[2].value(), places));
+  s.require(places == x.shape()[2].value(),
+            fmt::format("{} blocks, but the image has {}", x.shape()[2].value(), places));
   // [N, C, block..., places...] -> [N, C, places..., block...]
   Shape split{apart[0], apart[1]};
   Ints perm{0, 1};

@@ -29,7 +29,8 @@ static Values size(Step &s) {
 
 static Values constant(Step &s) {
   if (const AttributeProto *a = s.attr("value")) return {s.g.constant(s.importer.tensor(a->t(), s.where))};
-  if (const AttributeProto *a = s.attr("sparse_value")) return {s.g.constant(s.importer.tensor(a->sparse_tensor(), s.where))};
+  if (const AttributeProto *a = s.attr("sparse_value"))
+    return {s.g.constant(s.importer.tensor(a->sparse_tensor(), s.where))};
   if (const AttributeProto *a = s.attr("value_float")) return {s.g.scalar(DType::f32, double(a->f()))};
   if (const AttributeProto *a = s.attr("value_int")) return {s.g.constant(Tensor::scalar_int(DType::i64, a->i()))};
   if (s.attr("value_ints")) return {s.constant(s.ints("value_ints"))};
@@ -62,7 +63,8 @@ static Values range(Step &s) {
     count = n > 0 ? int64_t(n) : 0;
   } else {
     Ints from = s.known_ints(0), to = s.known_ints(1), step = s.known_ints(2);
-    s.require(from.size() == 1 && to.size() == 1 && step.size() == 1 && step[0] != 0, "start, limit and step must be numbers, the step not 0");
+    s.require(from.size() == 1 && to.size() == 1 && step.size() == 1 && step[0] != 0,
+              "start, limit and step must be numbers, the step not 0");
     double n = std::ceil((double(to[0]) - double(from[0])) / double(step[0]));
     s.require(n < kMost, "the range is too long");
     count = n > 0 ? int64_t(n) : 0;
@@ -103,7 +105,12 @@ static Values window_of(Step &s) {
   s.table({n}, "the window");
   const std::string &op = s.node.op_type();
   bool periodic = s.i("periodic", 1) != 0;
-  double a0 = op == "HannWindow" ? 0.5 : op == "HammingWindow" ? 25.0 / 46 : 0.42, a1 = op == "HannWindow" ? 0.5 : op == "HammingWindow" ? 21.0 / 46 : 0.5,
+  double a0 = op == "HannWindow"      ? 0.5
+              : op == "HammingWindow" ? 25.0 / 46
+                                      : 0.42,
+         a1 = op == "HannWindow"      ? 0.5
+              : op == "HammingWindow" ? 21.0 / 46
+                                      : 0.5,
          a2 = op == "BlackmanWindow" ? 0.08 : 0;
   std::vector<double> w;
   for (int64_t k = 0; k < n; ++k) {
@@ -114,7 +121,8 @@ static Values window_of(Step &s) {
 }
 
 void add_shape(Recipes &r) {
-  r.on("Shape", 1, shape_as_tensor), r.on("Size", 1, size), r.on("Constant", 1, constant), r.on("ConstantOfShape", 9, constant_of_shape);
+  r.on("Shape", 1, shape_as_tensor), r.on("Size", 1, size), r.on("Constant", 1, constant),
+      r.on("ConstantOfShape", 9, constant_of_shape);
   r.on("Range", 11, range), r.on("EyeLike", 9, eye_like), r.on("OneHot", 9, one_hot_of);
   r.on({"HannWindow", "HammingWindow", "BlackmanWindow"}, 17, window_of);
 }

@@ -11,7 +11,8 @@ namespace {
 struct Waves {
   Value cosine, sine;
 };
-Waves waves(Step &s, DType t, int64_t rows, int64_t columns, int64_t length, const std::function<double(int64_t)> &weight) {
+Waves waves(Step &s, DType t, int64_t rows, int64_t columns, int64_t length,
+            const std::function<double(int64_t)> &weight) {
   s.require(rows < 1 << 14 && columns < 1 << 14, "a transform of more than 16384 elements is not supported");
   Tensor c(t, {rows, columns}), w(t, {rows, columns});
   for (int64_t r = 0; r < rows; ++r)
@@ -63,7 +64,8 @@ Value transform(Step &s, Value x, int64_t length, bool inverse, bool one_sided) 
 
 static Values fourier(Step &s) {
   Value x = s.in(0);
-  s.require(x.rank() >= 3 && (x.shape().back().value() == 1 || x.shape().back().value() == 2), "needs an axis of real and imaginary parts");
+  s.require(x.rank() >= 3 && (x.shape().back().value() == 1 || x.shape().back().value() == 2),
+            "needs an axis of real and imaginary parts");
   int64_t axis = s.version < 20 ? s.i("axis", 1) : s.has(2) ? s.known_whole(2) : -2;
   axis = s.axis(axis, x.rank());
   s.require(axis != x.rank() - 1, "the axis is that of real and imaginary parts");
@@ -75,7 +77,9 @@ static Values fourier(Step &s) {
   Ints back(perm.size());
   for (size_t k = 0; k < perm.size(); ++k) back[size_t(perm[k])] = int64_t(k);
   x = permute(x, perm);
-  int64_t n = x.shape()[size_t(x.rank() - 2)], length = s.has(1) ? s.known_whole(1) : inverse && one_sided ? 2 * (n - 1) : n;
+  int64_t n = x.shape()[size_t(x.rank() - 2)], length = s.has(1)               ? s.known_whole(1)
+                                                        : inverse && one_sided ? 2 * (n - 1)
+                                                                               : n;
   int64_t fit = inverse && one_sided ? length / 2 + 1 : length;
   s.require(length > 0 && length < 1 << 14, "the length is not positive, or more than 16384");
   if (fit < n) x = narrow(x, x.rank() - 2, 0, fit);
@@ -91,7 +95,11 @@ static Values fourier(Step &s) {
 static Values short_time(Step &s) {
   Value x = s.in(0), shape = s.opt(2);
   s.require(x.rank() == 3, "the signal needs rank 3");
-  int64_t by = s.known_whole(1), n = s.has(3) ? s.known_whole(3) : shape ? shape.type().size() : 0, length = x.shape()[1];
+  int64_t by = s.known_whole(1),
+          n = s.has(3) ? s.known_whole(3)
+              : shape  ? shape.type().size()
+                       : 0,
+          length = x.shape()[1];
   s.require(by > 0 && n > 0 && n <= length, "the frames do not fit the signal");
   Value w = window(permute(x, {0, 2, 1}), {n}, {by}); // [B, parts, frames, n]
   w = permute(w, {0, 2, 3, 1});
@@ -124,7 +132,8 @@ Value turned(Step &s, Value x, Value cosine, Value sine, Value ids, int64_t head
   Shape pairs = half;
   pairs.push_back(2);
   auto of = [&](int64_t k) {
-    return interleaved ? reshape(narrow(reshape(head, pairs), 4, k, k + 1), half) : narrow(head, 3, k * width / 2, (k + 1) * width / 2);
+    return interleaved ? reshape(narrow(reshape(head, pairs), 4, k, k + 1), half)
+                       : narrow(head, 3, k * width / 2, (k + 1) * width / 2);
   };
   a = of(0), b = of(1);
   Value re = a * cosine - b * sine, im = a * sine + b * cosine;
@@ -136,6 +145,8 @@ static Values rotary(Step &s) {
   return {turned(s, s.in(0), s.in(1), s.in(2), s.opt(3), s.in(0).rank() == 3 ? s.need_i("num_heads") : 0)};
 }
 
-void add_signal(Recipes &r) { r.on("DFT", 17, fourier), r.on("STFT", 17, short_time), r.on("RotaryEmbedding", 23, rotary); }
+void add_signal(Recipes &r) {
+  r.on("DFT", 17, fourier), r.on("STFT", 17, short_time), r.on("RotaryEmbedding", 23, rotary);
+}
 
 } // namespace trellis::onnx

@@ -73,14 +73,16 @@ static Values gradient(Step &s) {
     return v;
   };
   Value y = named(s.s("y", ""));
-  s.require(is_float(y.dtype()), fmt::format("{} is {}, which has no derivative", quote_name(s.s("y", "")), y.type().str()));
+  s.require(is_float(y.dtype()),
+            fmt::format("{} is {}, which has no derivative", quote_name(s.s("y", "")), y.type().str()));
   // Other values than the graph's own: the part of the graph up to them once more.
   ValueMap map;
   Values at;
   bool same_values = true;
   for (size_t k = 0; k < names.size(); ++k) {
     Value x = named(names[k]), given = s.in(int(k));
-    s.require(x.type() == given.type(), fmt::format("{} is {}, but {} is given", quote_name(names[k]), x.type().str(), given.type().str()));
+    s.require(x.type() == given.type(),
+              fmt::format("{} is {}, but {} is given", quote_name(names[k]), x.type().str(), given.type().str()));
     same_values &= x.is(given);
     Values &all = map[x.node];
     if (all.empty())
@@ -90,7 +92,8 @@ static Values gradient(Step &s) {
   }
   if (!same_values) y = copy_into(s.g, y, map);
   for (size_t k = 0; k < count; ++k) {
-    s.require(is_float(at[k].dtype()), fmt::format("{} is {}, which has no derivative", quote_name(names[k]), at[k].type().str()));
+    s.require(is_float(at[k].dtype()),
+              fmt::format("{} is {}, which has no derivative", quote_name(names[k]), at[k].type().str()));
     check_differentiable(y, at[k]);
   }
   Values dy = gradients(y, at, s.g.splat(y.type(), 1));

@@ -94,13 +94,18 @@ Value walk(Step &s, Value x, const Forest &f) {
     feature.push_back(n.feature), numbers.set(int64_t(k), n.number);
     next.insert(next.end(), n.next, n.next + 4);
   }
-  auto integers = [](const Ints &v) { return Tensor::of<int64_t>(DType::i32, {int64_t(v.size())}, std::span<const int64_t>(v)); };
+  auto integers = [](const Ints &v) {
+    return Tensor::of<int64_t>(DType::i32, {int64_t(v.size())}, std::span<const int64_t>(v));
+  };
   Shape shape{x.shape()[0], trees};
   auto step = [&](Value at, Value flat) {
     Graph &g = at.graph();
     Value row = iota(g, {DType::i32, shape}, 0) * double(features);
-    Value v = gather(flat, row + gather(g.constant(integers(feature)), at), 0), number = gather(g.constant(numbers), at, 0);
-    Value outcome = select(lt(v, number), g.splat({DType::i32, shape}, less), select(eq(v, number), g.splat({DType::i32, shape}, equal), select(lt(number, v), g.splat({DType::i32, shape}, greater), nan)));
+    Value v = gather(flat, row + gather(g.constant(integers(feature)), at), 0),
+          number = gather(g.constant(numbers), at, 0);
+    Value outcome = select(lt(v, number), g.splat({DType::i32, shape}, less),
+                           select(eq(v, number), g.splat({DType::i32, shape}, equal),
+                                  select(lt(number, v), g.splat({DType::i32, shape}, greater), nan)));
     return gather(g.constant(integers(next)), at * 4 + outcome, 0);
   };
   Value flat = reshape(x, {x.type().size()}), at = expand(reshape(s.g.constant(integers(f.roots)), {1, trees}), shape);
@@ -113,7 +118,10 @@ Value walk(Step &s, Value x, const Forest &f) {
   body->location = s.where;
   Value place = body->input("place", at.type()), data = body->input("data", flat.type());
   body->outputs = {{"next", step(place, data)}};
-  return s.g.node(Op::scan, {at, flat}, {{Attr::carries, int64_t(1)}, {Attr::slices, int64_t(0)}, {Attr::trips, f.depth}}, {body})->result();
+  return s.g
+      .node(Op::scan, {at, flat}, {{Attr::carries, int64_t(1)}, {Attr::slices, int64_t(0)}, {Attr::trips, f.depth}},
+            {body})
+      ->result();
 }
 
 enum class Aggregate { average, sum, min, max };
@@ -132,10 +140,16 @@ Value aggregated(Step &s, Value x, Forest f, int64_t targets, Aggregate how, DTy
     for (const Weight &w : f.nodes[size_t(k)].weights) {
       s.require(w.target >= 0 && w.target < targets, fmt::format("target {} of {}", w.target, targets));
       double &cell = table[size_t(k * targets + w.target)];
-      cell = how == Aggregate::min ? std::min(cell, w.value) : how == Aggregate::max ? std::max(cell, w.value) : cell + w.value;
+      cell = how == Aggregate::min   ? std::min(cell, w.value)
+             : how == Aggregate::max ? std::max(cell, w.value)
+                                     : cell + w.value;
     }
   Value weights = s.g.constant(Tensor::of<double>(t, {f.leaves, targets}, std::span<const double>(table)));
-  Value y = reduce_over(gather(weights, walk(s, x, f), 0), how == Aggregate::min ? "min" : how == Aggregate::max ? "max" : "sum", {1});
+  Value y = reduce_over(gather(weights, walk(s, x, f), 0),
+                        how == Aggregate::min   ? "min"
+                        : how == Aggregate::max ? "max"
+                                                : "sum",
+                        {1});
   if (extreme) y = select(is_inf(y), 0, y);
   return how == Aggregate::average ? y / double(f.roots.size()) : y;
 }
@@ -143,12 +157,14 @@ Value aggregated(Step &s, Value x, Forest f, int64_t targets, Aggregate how, DTy
 // --- the lists of operator sets before 5: nodes named by tree and number, weights apart ---
 
 Forest forest_of_lists(Step &s, const std::string &weights) {
-  Ints tree = s.ints("nodes_treeids"), id = s.ints("nodes_nodeids"), feature = s.ints("nodes_featureids"), yes = s.ints("nodes_truenodeids"),
-       no = s.ints("nodes_falsenodeids"), missing = s.ints("nodes_missing_value_tracks_true", Ints(tree.size(), 0));
+  Ints tree = s.ints("nodes_treeids"), id = s.ints("nodes_nodeids"), feature = s.ints("nodes_featureids"),
+       yes = s.ints("nodes_truenodeids"), no = s.ints("nodes_falsenodeids"),
+       missing = s.ints("nodes_missing_value_tracks_true", Ints(tree.size(), 0));
   std::vector<double> number = reals(s, "nodes_values");
   const AttributeProto *modes = s.attr("nodes_modes");
   size_t n = tree.size();
-  s.require(n > 0 && modes && size_t(modes->strings_size()) == n && id.size() == n && feature.size() == n && yes.size() == n && no.size() == n && number.size() == n,
+  s.require(n > 0 && modes && size_t(modes->strings_size()) == n && id.size() == n && feature.size() == n &&
+                yes.size() == n && no.size() == n && number.size() == n,
             "the lists of nodes differ in length");
   if (missing.size() != n) missing.assign(n, 0);
   Forest f;
@@ -156,7 +172,8 @@ Forest forest_of_lists(Step &s, const std::string &weights) {
   std::map<std::pair<int64_t, int64_t>, int64_t> place;
   std::set<int64_t> seen;
   for (size_t k = 0; k < n; ++k) {
-    s.require(place.emplace(std::pair(tree[k], id[k]), int64_t(k)).second, fmt::format("node {} of tree {} is given twice", id[k], tree[k]));
+    s.require(place.emplace(std::pair(tree[k], id[k]), int64_t(k)).second,
+              fmt::format("node {} of tree {} is given twice", id[k], tree[k]));
     if (seen.insert(tree[k]).second) f.roots.push_back(int64_t(k)); // a tree's first node
   }
   auto find = [&](int64_t t, int64_t k) {
@@ -171,10 +188,13 @@ Forest forest_of_lists(Step &s, const std::string &weights) {
     node.feature = feature[k], node.number = number[k];
     link(node, mask_of(s, modes->strings(int(k))), missing[k] != 0, find(tree[k], yes[k]), find(tree[k], no[k]));
   }
-  Ints of_tree = s.ints(weights + "_treeids"), of_node = s.ints(weights + "_nodeids"), target = s.ints(weights + "_ids");
+  Ints of_tree = s.ints(weights + "_treeids"), of_node = s.ints(weights + "_nodeids"),
+       target = s.ints(weights + "_ids");
   std::vector<double> value = reals(s, weights + "_weights");
-  s.require(of_tree.size() == value.size() && of_node.size() == value.size() && target.size() == value.size(), "the lists of weights differ in length");
-  for (size_t k = 0; k < value.size(); ++k) f.nodes[size_t(find(of_tree[k], of_node[k]))].weights.push_back({target[k], value[k]});
+  s.require(of_tree.size() == value.size() && of_node.size() == value.size() && target.size() == value.size(),
+            "the lists of weights differ in length");
+  for (size_t k = 0; k < value.size(); ++k)
+    f.nodes[size_t(find(of_tree[k], of_node[k]))].weights.push_back({target[k], value[k]});
   return f;
 }
 
@@ -191,7 +211,8 @@ Value based(Step &s, Value y, const std::vector<double> &base) {
 
 Values regressor(Step &s) {
   std::string how = s.s("aggregate_function", "SUM");
-  static const std::map<std::string, Aggregate> words{{"AVERAGE", Aggregate::average}, {"SUM", Aggregate::sum}, {"MIN", Aggregate::min}, {"MAX", Aggregate::max}};
+  static const std::map<std::string, Aggregate> words{
+      {"AVERAGE", Aggregate::average}, {"SUM", Aggregate::sum}, {"MIN", Aggregate::min}, {"MAX", Aggregate::max}};
   auto it = words.find(how);
   s.require(it != words.end(), fmt::format("aggregate_function {} is not supported", quote_name(how)));
   Value x = features(s), y = aggregated(s, x, forest_of_lists(s, "target"), s.i("n_targets", 1), it->second, x.dtype());
@@ -219,7 +240,9 @@ Values classifier(Step &s) {
     if (!base.empty()) score = score + base.back();
     bool shares = std::all_of(weights.begin(), weights.end(), [](double w) { return w >= 0; });
     Value second = lt(shares ? 0.5 : 0.0, reshape(score, {score.shape()[0]}));
-    Value both = second_named ? transformed(s, concat({s.g.splat(score.type(), 0), score}, 1), how) : how == "PROBIT" ? transformed(s, score, how) : both_classes(s, score, how, shares); // which stays one score
+    Value both = second_named      ? transformed(s, concat({s.g.splat(score.type(), 0), score}, 1), how)
+                 : how == "PROBIT" ? transformed(s, score, how)
+                                   : both_classes(s, score, how, shares); // which stays one score
     return {label(cast(second, DType::i64)), cast(both, DType::f32)};
   }
   Value scores = based(s, aggregated(s, x, std::move(f), classes, Aggregate::sum, x.dtype()), base);
@@ -235,16 +258,20 @@ Tensor tensor_attribute(Step &s, const char *name) {
 }
 
 Values ensemble(Step &s) {
-  Ints feature = s.ints("nodes_featureids"), yes = s.ints("nodes_truenodeids"), no = s.ints("nodes_falsenodeids"), yes_leaf = s.ints("nodes_trueleafs"),
-       no_leaf = s.ints("nodes_falseleafs"), missing = s.ints("nodes_missing_value_tracks_true", Ints(feature.size(), 0)), target = s.ints("leaf_targetids");
-  Tensor number = tensor_attribute(s, "nodes_splits"), mode = tensor_attribute(s, "nodes_modes"), weight = tensor_attribute(s, "leaf_weights");
+  Ints feature = s.ints("nodes_featureids"), yes = s.ints("nodes_truenodeids"), no = s.ints("nodes_falsenodeids"),
+       yes_leaf = s.ints("nodes_trueleafs"), no_leaf = s.ints("nodes_falseleafs"),
+       missing = s.ints("nodes_missing_value_tracks_true", Ints(feature.size(), 0)), target = s.ints("leaf_targetids");
+  Tensor number = tensor_attribute(s, "nodes_splits"), mode = tensor_attribute(s, "nodes_modes"),
+         weight = tensor_attribute(s, "leaf_weights");
   std::vector<double> members;
   if (s.attr("membership_values"))
-    for (Tensor t = tensor_attribute(s, "membership_values"); int64_t(members.size()) < t.size();) members.push_back(t.get(int64_t(members.size())));
+    for (Tensor t = tensor_attribute(s, "membership_values"); int64_t(members.size()) < t.size();)
+      members.push_back(t.get(int64_t(members.size())));
   int64_t n = int64_t(feature.size()), leaves = int64_t(target.size());
   s.require(is_integer(mode.dtype()), fmt::format("'nodes_modes' is {}", mode.type().str()));
-  s.require(int64_t(yes.size()) == n && int64_t(no.size()) == n && int64_t(yes_leaf.size()) == n && int64_t(no_leaf.size()) == n && number.size() == n &&
-                mode.size() == n && int64_t(missing.size()) == n && weight.size() == leaves,
+  s.require(int64_t(yes.size()) == n && int64_t(no.size()) == n && int64_t(yes_leaf.size()) == n &&
+                int64_t(no_leaf.size()) == n && number.size() == n && mode.size() == n &&
+                int64_t(missing.size()) == n && weight.size() == leaves,
             "the lists of nodes or leaves differ in length");
   Forest f; // nodes, then leaves, then the tests that membership adds
   f.nodes.resize(size_t(n + leaves));
@@ -290,13 +317,15 @@ Values ensemble(Step &s) {
   static const char *const transforms[] = {"NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT"};
   s.require(how >= 0 && how < 4 && post >= 0 && post < 5, "aggregate_function or post_transform is out of range");
   Value x = s.in(0);
-  return {transformed(s, aggregated(s, x, std::move(f), s.i("n_targets", 1), Aggregate(how), x.dtype()), transforms[post])};
+  return {
+      transformed(s, aggregated(s, x, std::move(f), s.i("n_targets", 1), Aggregate(how), x.dtype()), transforms[post])};
 }
 
 } // namespace
 
 void add_trees(Recipes &r) {
-  r.on("TreeEnsembleRegressor", 1, regressor, kClassic), r.on("TreeEnsembleClassifier", 1, classifier, kClassic), r.on("TreeEnsemble", 5, ensemble, kClassic);
+  r.on("TreeEnsembleRegressor", 1, regressor, kClassic), r.on("TreeEnsembleClassifier", 1, classifier, kClassic),
+      r.on("TreeEnsemble", 5, ensemble, kClassic);
 }
 
 } // namespace trellis::onnx

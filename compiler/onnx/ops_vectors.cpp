@@ -42,7 +42,8 @@ Values regressor(Step &s) {
   s.require(!rho.empty(), "attribute 'rho' is missing");
   Value y;
   if (n > 0) {
-    s.require(int64_t(weights.size()) == n && int64_t(vectors.size()) == s.table({n, width}, "the matrix of support vectors"),
+    s.require(int64_t(weights.size()) == n &&
+                  int64_t(vectors.size()) == s.table({n, width}, "the matrix of support vectors"),
               "the support vectors do not fit the features");
     y = dot(kernels(s, x, matrix(s, n, width, vectors)), matrix(s, n, 1, weights));
   } else {
@@ -63,7 +64,8 @@ Value coupled(Step &s, Value r, int64_t k) {
   Value q = select(diagonal, expand(reshape(square_sums, {n, 1, k}), plane.shape), -(r * transpose(r)));
   auto body = std::make_shared<Graph>("couple");
   body->location = s.where;
-  Value p = body->input("p", {DType::f32, {n, k}}), open = body->input("open", {DType::boolean, {n, 1}}), m = body->input("q", q.type());
+  Value p = body->input("p", {DType::f32, {n, k}}), open = body->input("open", {DType::boolean, {n, 1}}),
+        m = body->input("q", q.type());
   auto times = [&](Value v) { return reshape(dot(m, reshape(v, {n, k, 1})), {n, k}); };
   Value qp = times(p), pqp = reduce_over(p * qp, "sum", {1}, true);
   Value far = le(0.005 / double(k), reduce_over(abs(qp - pqp), "max", {1}, true));
@@ -86,8 +88,10 @@ Values classifier(Step &s) {
   Value x = features(s);
   Ints labels = labels_of(s, "classlabels_ints", "classlabels_strings"), per_class = s.ints("vectors_per_class");
   const AttributeProto *strings = s.attr("classlabels_strings");
-  int64_t width = x.shape()[1], k = std::max<int64_t>(int64_t(labels.size()), strings ? strings->strings_size() : 0), n = 0;
-  std::vector<double> vectors = s.floats("support_vectors"), weights = s.floats("coefficients"), rho = s.floats("rho"), a = s.floats("prob_a"), b = s.floats("prob_b");
+  int64_t width = x.shape()[1], k = std::max<int64_t>(int64_t(labels.size()), strings ? strings->strings_size() : 0),
+          n = 0;
+  std::vector<double> vectors = s.floats("support_vectors"), weights = s.floats("coefficients"), rho = s.floats("rho"),
+                      a = s.floats("prob_a"), b = s.floats("prob_b");
   std::string how = s.s("post_transform", "NONE");
   for (int64_t c : per_class) {
     s.require(c >= 0 && c < int64_t(1) << 31, "'vectors_per_class' is out of range");
@@ -102,7 +106,8 @@ Values classifier(Step &s) {
     return {label(argmax(scores, 1)), transformed(s, scores, how)};
   }
   int64_t pairs = s.table({k, k - 1}, "the table of pairs of classes") / 2;
-  s.require(k >= 2 && int64_t(per_class.size()) == k && int64_t(rho.size()) == pairs, "'vectors_per_class' or 'rho' do not fit the labels");
+  s.require(k >= 2 && int64_t(per_class.size()) == k && int64_t(rho.size()) == pairs,
+            "'vectors_per_class' or 'rho' do not fit the labels");
   s.require(int64_t(vectors.size()) == s.table({n, width}, "the matrix of support vectors") &&
                 int64_t(weights.size()) == s.table({k - 1, n}, "the matrix of coefficients"),
             "the support vectors or coefficients do not fit");
@@ -114,12 +119,16 @@ Values classifier(Step &s) {
   int64_t pair = 0;
   for (int64_t i = 0; i < k; ++i)
     for (int64_t j = i + 1; j < k; ++j, ++pair) {
-      for (int64_t v = start[size_t(i)]; v < start[size_t(i)] + per_class[size_t(i)]; ++v) columns[size_t(v * pairs + pair)] = weights[size_t((j - 1) * n + v)];
-      for (int64_t v = start[size_t(j)]; v < start[size_t(j)] + per_class[size_t(j)]; ++v) columns[size_t(v * pairs + pair)] = weights[size_t(i * n + v)];
+      for (int64_t v = start[size_t(i)]; v < start[size_t(i)] + per_class[size_t(i)]; ++v)
+        columns[size_t(v * pairs + pair)] = weights[size_t((j - 1) * n + v)];
+      for (int64_t v = start[size_t(j)]; v < start[size_t(j)] + per_class[size_t(j)]; ++v)
+        columns[size_t(v * pairs + pair)] = weights[size_t(i * n + v)];
       to_i[size_t(pair * k + i)] = 1, to_j[size_t(pair * k + j)] = 1;
     }
-  Value scores = dot(kernels(s, x, matrix(s, n, width, vectors)), matrix(s, n, pairs, columns)) + matrix(s, 1, pairs, rho);
-  Value won = cast(lt(0, scores), DType::f32), votes = dot(won, matrix(s, pairs, k, to_i)) + dot(1.0 - won, matrix(s, pairs, k, to_j));
+  Value scores =
+      dot(kernels(s, x, matrix(s, n, width, vectors)), matrix(s, n, pairs, columns)) + matrix(s, 1, pairs, rho);
+  Value won = cast(lt(0, scores), DType::f32),
+        votes = dot(won, matrix(s, pairs, k, to_i)) + dot(1.0 - won, matrix(s, pairs, k, to_j));
   Value best = argmax(votes, 1);
   if (!a.empty()) {
     s.require(int64_t(a.size()) == pairs && int64_t(b.size()) == pairs, "'prob_a' and 'prob_b' need an entry a pair");
@@ -139,6 +148,8 @@ Values classifier(Step &s) {
 
 } // namespace
 
-void add_vectors(Recipes &r) { r.on("SVMRegressor", 1, regressor, kClassic), r.on("SVMClassifier", 1, classifier, kClassic); }
+void add_vectors(Recipes &r) {
+  r.on("SVMRegressor", 1, regressor, kClassic), r.on("SVMClassifier", 1, classifier, kClassic);
+}
 
 } // namespace trellis::onnx

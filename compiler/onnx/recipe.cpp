@@ -6,7 +6,8 @@
 
 namespace trellis::onnx {
 
-Step::Step(Importer &importer, Graph &g, const NodeProto &node, int version, std::vector<Value> operands, Location where)
+Step::Step(Importer &importer, Graph &g, const NodeProto &node, int version, std::vector<Value> operands,
+           Location where)
     : g(g), node(node), version(version), importer(importer), where(std::move(where)), operands_(std::move(operands)) {}
 
 void Step::fail(const std::string &text) const { throw CompileError(where, text); }
@@ -57,8 +58,9 @@ std::optional<Tensor> Step::known_value(Value v) const { return importer.known(v
 Tensor Step::known(int i) const {
   std::optional<Tensor> t = maybe_known(i);
   if (!t)
-    fail(fmt::format("operand {}{} decides the shape of the result, so its elements must be known when the model is imported", i + 1,
-                     i < node.input_size() ? fmt::format(" ({})", quote_name(node.input(i))) : ""));
+    fail(fmt::format(
+        "operand {}{} decides the shape of the result, so its elements must be known when the model is imported", i + 1,
+        i < node.input_size() ? fmt::format(" ({})", quote_name(node.input(i))) : ""));
   return *t;
 }
 Ints Step::known_ints(int i) const {
@@ -103,7 +105,8 @@ int64_t Step::table(std::initializer_list<int64_t> extents, std::string_view wha
   constexpr int64_t kMost = int64_t(1) << 27;
   int64_t n = 1;
   for (int64_t e : extents) {
-    require(e >= 0 && e <= kMost / std::max<int64_t>(n, 1), fmt::format("{} would have more than {} elements", what, kMost));
+    require(e >= 0 && e <= kMost / std::max<int64_t>(n, 1),
+            fmt::format("{} would have more than {} elements", what, kMost));
     n *= e;
   }
   return n;
@@ -116,7 +119,9 @@ Value Step::constant(const Ints &values) const {
 static std::string key(std::string_view domain, std::string_view name) {
   return fmt::format("{}:{}", domain == "ai.onnx" ? "" : domain, name);
 }
-void Recipes::on(std::string_view name, int since, Recipe recipe, std::string_view domain) { by_name_[key(domain, name)][since] = recipe; }
+void Recipes::on(std::string_view name, int since, Recipe recipe, std::string_view domain) {
+  by_name_[key(domain, name)][since] = recipe;
+}
 void Recipes::on(std::initializer_list<std::string_view> names, int since, Recipe recipe) {
   for (std::string_view name : names) on(name, since, recipe);
 }
@@ -126,7 +131,9 @@ Recipe Recipes::find(std::string_view domain, std::string_view name, int version
   auto next = it->second.upper_bound(version);
   return next == it->second.begin() ? nullptr : std::prev(next)->second;
 }
-bool Recipes::knows(std::string_view domain, std::string_view name) const { return by_name_.contains(key(domain, name)); }
+bool Recipes::knows(std::string_view domain, std::string_view name) const {
+  return by_name_.contains(key(domain, name));
+}
 
 std::vector<ReadableOperator> readable_operators() {
   std::map<std::pair<std::string, std::string>, ReadableOperator> found;
@@ -151,10 +158,12 @@ std::vector<ReadableOperator> readable_operators() {
 const Recipes &Recipes::all() {
   static const Recipes recipes = [] {
     Recipes r;
-    for (auto add : {add_classic, add_contraction, add_control, add_counted, add_determinant, add_elementwise, add_features,
-                     add_fused, add_fused_attention, add_indexed, add_loops, add_mixing, add_movement, add_normalisation,
-                     add_pooling, add_quantised, add_random, add_recurrent, add_reduction, add_retired, add_sampling,
-                     add_shape, add_signal, add_training, add_trees, add_vectors})
+    for (auto add :
+         {add_classic,   add_contraction,   add_control,         add_counted,   add_determinant, add_elementwise,
+          add_features,  add_fused,         add_fused_attention, add_indexed,   add_loops,       add_mixing,
+          add_movement,  add_normalisation, add_pooling,         add_quantised, add_random,      add_recurrent,
+          add_reduction, add_retired,       add_sampling,        add_shape,     add_signal,      add_training,
+          add_trees,     add_vectors})
       add(r);
     return r;
   }();

@@ -79,7 +79,9 @@ public:
   /// The elements of a table of these extents that import itself fills; an error where they are too many to be meant.
   int64_t table(std::initializer_list<int64_t> extents, std::string_view what) const;
   [[noreturn]] void fail(const std::string &text) const;
-  void require(bool ok, const std::string &text) const { if (!ok) fail(text); }
+  void require(bool ok, const std::string &text) const {
+    if (!ok) fail(text);
+  }
   DType dtype(int64_t type) const { return dtype_of(int(type), where); }
   Value constant(DType t, double value) const { return g.scalar(t, value); }
   Value constant(const Ints &values) const;

@@ -73,7 +73,8 @@ TestData read_test_data(const File &model, const std::string &folder) {
   const GraphProto &g = model.model->graph();
   std::vector<std::string> inputs, outputs;
   for (const ValueInfoProto &v : g.input()) { // old files list initialisers among the inputs
-    bool initialised = std::any_of(g.initializer().begin(), g.initializer().end(), [&](const TensorProto &t) { return t.name() == v.name(); });
+    bool initialised = std::any_of(g.initializer().begin(), g.initializer().end(),
+                                   [&](const TensorProto &t) { return t.name() == v.name(); });
     if (!initialised || model.model->ir_version() >= 4) inputs.push_back(v.name());
   }
   for (const ValueInfoProto &v : g.output()) outputs.push_back(v.name());

@@ -6,9 +6,7 @@
 
 namespace trellis {
 
-static std::string numbers_text(const std::vector<double> &all) {
-  return fmt::format("{}", fmt::join(all, " "));
-}
+static std::string numbers_text(const std::vector<double> &all) { return fmt::format("{}", fmt::join(all, " ")); }
 
 namespace {
 
@@ -26,10 +24,9 @@ struct Notes {
     uint64_t n = 0;
     auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), n);
     if (digits.empty() || error != std::errc() || end != digits.data() + digits.size())
-      throw CompileError(
-          file_location(path),
-          fmt::format("is no checkpoint of `trellis train`: its metadata has {} {}, expected a number", key,
-                      quote_name(digits)));
+      throw CompileError(file_location(path),
+                         fmt::format("is no checkpoint of `trellis train`: its metadata has {} {}, expected a number",
+                                     key, quote_name(digits)));
     return n;
   }
   std::vector<double> numbers(const char *key) const {
@@ -71,15 +68,13 @@ void write_checkpoint(const std::string &path, const Checkpoint &c) {
 
 DataNotes data_notes(const SafeTensors &file, const std::string &path) {
   Notes notes{file, path};
-  DataNotes out{
-      notes.text("loss"), notes.text("label"), file.find_metadata("seed") ? notes.number("seed") : 0, {}, {}};
+  DataNotes out{notes.text("loss"), notes.text("label"), file.find_metadata("seed") ? notes.number("seed") : 0, {}, {}};
   while (const std::string *s = file.find_metadata(fmt::format("class.{}", out.class_names.size())))
     out.class_names.push_back(*s);
   if (file.find_metadata("scaling.mean")) {
     out.scaling = Scaling{notes.numbers("scaling.mean"), notes.numbers("scaling.deviation")};
     if (out.scaling->mean.size() != out.scaling->deviation.size())
-      throw CompileError(file_location(path),
-                         "metadata scaling.mean and scaling.deviation have different lengths");
+      throw CompileError(file_location(path), "metadata scaling.mean and scaling.deviation have different lengths");
   }
   return out;
 }
@@ -89,10 +84,8 @@ Checkpoint read_checkpoint(const std::string &path) {
   Notes notes{file, path};
   DataNotes data = data_notes(file, path);
   Checkpoint c;
-  c.epochs = int64_t(notes.number("epochs")), c.batch = int64_t(notes.number("batch")),
-  c.seed = notes.number("seed");
-  c.model = notes.text("model"), c.optimiser = notes.text("optimizer"), c.loss = data.loss,
-  c.label = data.label;
+  c.epochs = int64_t(notes.number("epochs")), c.batch = int64_t(notes.number("batch")), c.seed = notes.number("seed");
+  c.model = notes.text("model"), c.optimiser = notes.text("optimizer"), c.loss = data.loss, c.label = data.label;
   c.scaling = data.scaling, c.class_names = data.class_names;
   c.state = std::move(file.tensors);
   return c;

@@ -59,8 +59,7 @@ std::vector<NamedTensor> WeightArgs::values(const Graph &g, std::span<const Name
     if (init.empty())
       throw CompileError(
           v.node->loc,
-          fmt::format("'{}' has no initialiser: give its values by --weights FILE or --input {}=FILE.npy",
-                      name, name));
+          fmt::format("'{}' has no initialiser: give its values by --weights FILE or --input {}=FILE.npy", name, name));
     out.push_back({name, initial_value(init, v.type(), name, seed_, v.node->loc)});
   }
   return out;

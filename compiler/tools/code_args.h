@@ -30,7 +30,8 @@ public:
   void declare(CLI::App &app);
   /// From the file, or from `own` (what the model itself holds), or from the initialisers. `given`: names that get their
   /// values elsewhere.
-  std::vector<NamedTensor> values(const Graph &g, std::span<const NamedTensor> own, const std::set<std::string> &given = {}) const;
+  std::vector<NamedTensor> values(const Graph &g, std::span<const NamedTensor> own,
+                                  const std::set<std::string> &given = {}) const;
 
 private:
   std::string file_;

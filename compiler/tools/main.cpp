@@ -31,7 +31,8 @@ int main(int argc, char **argv) {
   Driver d;
   d.app.set_version_flag("--version", "trellis " TRELLIS_VERSION);
   d.app.require_subcommand(1);
-  d.app.footer("`trellis VERB --help` tells a verb's options. A model, or text to write, named - is standard input or output.");
+  d.app.footer(
+      "`trellis VERB --help` tells a verb's options. A model, or text to write, named - is standard input or output.");
   for (auto add : {add_compile, add_run, add_train, add_eval, add_predict, add_bench, add_verify, add_opt, add_info,
                    add_ops, add_passes})
     add(d);

@@ -53,7 +53,8 @@ Model ModelOptions::load(const std::map<std::string, Tensor> &given, Reading rea
     return load_model(path_, {dims(), tensors, reading});
   };
   if (!constants_.any()) return read(given);
-  std::map<std::string, Tensor> constants = constants_.files(), all = seen_by_import(*this, constants_, constants, false, Literals::all);
+  std::map<std::string, Tensor> constants = constants_.files(),
+                                all = seen_by_import(*this, constants_, constants, false, Literals::all);
   all.insert(given.begin(), given.end());
   Model m = read(all);
   constants_.add_literals(*m.graph, constants);
@@ -61,12 +62,10 @@ Model ModelOptions::load(const std::map<std::string, Tensor> &given, Reading rea
   return m;
 }
 
-Model ModelOptions::open() const {
-  return path_ == "-" ? load() : open_model(path_);
-}
+Model ModelOptions::open() const { return path_ == "-" ? load() : open_model(path_); }
 
-std::map<std::string, Tensor> seen_by_import(const ModelOptions &o, const TensorArgs &tensors, std::map<std::string, Tensor> files, bool steps,
-                                             Literals which) {
+std::map<std::string, Tensor> seen_by_import(const ModelOptions &o, const TensorArgs &tensors,
+                                             std::map<std::string, Tensor> files, bool steps, Literals which) {
   if (o.is_onnx() && tensors.has_literals()) tensors.add_literals(*o.open().graph, files, steps, which);
   return files;
 }
@@ -88,9 +87,9 @@ void resolve_dims(std::unique_ptr<Graph> &g, Bindings given, const std::map<std:
     for (Value v : g->inputs())
       for (Dim d : v.shape())
         if (!where.known() && d.is_symbol() && d.str() == name) where = v.node->loc;
-    throw CompileError(
-        where, fmt::format("dim '{}' of graph @{} has no number: give --dim {}=8, or an input that has it",
-                           name, g->name, name));
+    throw CompileError(where,
+                       fmt::format("dim '{}' of graph @{} has no number: give --dim {}=8, or an input that has it",
+                                   name, g->name, name));
   }
   g = bind_dims(*g, given);
 }

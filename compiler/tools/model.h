@@ -34,8 +34,9 @@ private:
 };
 
 /// The tensors that an ONNX file's import may build in or take dims from: those from files and those that are written out.
-std::map<std::string, Tensor> seen_by_import(const ModelOptions &o, const TensorArgs &tensors, std::map<std::string, Tensor> files,
-                                             bool steps = false, Literals which = Literals::known);
+std::map<std::string, Tensor> seen_by_import(const ModelOptions &o, const TensorArgs &tensors,
+                                             std::map<std::string, Tensor> files, bool steps = false,
+                                             Literals which = Literals::known);
 
 /// A copy of `g` with dims from --dim and, beyond those, from the inputs' types; `g` itself where it has no
 /// symbols.

@@ -14,8 +14,7 @@ void ProgramArgs::declare(CLI::App &app) {
 }
 
 void ProgramArgs::declare_inference(CLI::App &app) {
-  app.add_flag("--inference", inference_,
-               "what the model's loss is made of, without the loss and its target");
+  app.add_flag("--inference", inference_, "what the model's loss is made of, without the loss and its target");
 }
 
 void ProgramArgs::apply(std::unique_ptr<Graph> &g) const {

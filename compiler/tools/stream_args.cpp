@@ -52,8 +52,9 @@ static Tensor slice(const Tensor &t, int64_t i) {
   return Tensor(t.dtype(), std::move(dims), whole, whole->data() + i * bytes);
 }
 
-std::vector<NamedTensor> run_steps(const Sequence &s, const std::function<std::vector<NamedTensor>(const std::map<std::string, Tensor> &)> &step,
-                                   const std::function<bool(const std::string &)> &last) {
+std::vector<NamedTensor>
+run_steps(const Sequence &s, const std::function<std::vector<NamedTensor>(const std::map<std::string, Tensor> &)> &step,
+          const std::function<bool(const std::string &)> &last) {
   std::vector<NamedTensor> out;
   for (int64_t i = 0; i < s.steps; ++i) {
     std::map<std::string, Tensor> inputs = s.fixed;

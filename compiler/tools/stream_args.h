@@ -31,7 +31,8 @@ Sequence split_steps(const Graph &g, std::map<std::string, Tensor> given);
 
 /// Calls `step` with each step's inputs, in order, and stacks the results along a leading axis; those that `last` names
 /// come from the last step.
-std::vector<NamedTensor> run_steps(const Sequence &s, const std::function<std::vector<NamedTensor>(const std::map<std::string, Tensor> &)> &step,
-                                   const std::function<bool(const std::string &)> &last);
+std::vector<NamedTensor>
+run_steps(const Sequence &s, const std::function<std::vector<NamedTensor>(const std::map<std::string, Tensor> &)> &step,
+          const std::function<bool(const std::string &)> &last);
 
 } // namespace trellis

@@ -53,8 +53,7 @@ std::vector<std::string> TensorArgs::shown() const {
 // NAME=REST.
 static std::pair<std::string, std::string> split(const char *option, const std::string &text) {
   size_t eq = text.find('=');
-  if (eq == std::string::npos || eq == 0)
-    throw CompileError(fmt::format("{} {}: expected NAME=...", option, text));
+  if (eq == std::string::npos || eq == 0) throw CompileError(fmt::format("{} {}: expected NAME=...", option, text));
   return {text.substr(0, eq), text.substr(eq + 1)};
 }
 
@@ -72,8 +71,7 @@ static bool is_literal(std::string_view value) {
 }
 
 static void add(std::map<std::string, Tensor> &to, const std::string &name, Tensor t) {
-  if (!to.emplace(name, std::move(t)).second)
-    throw CompileError(fmt::format("input '{}' is given twice", name));
+  if (!to.emplace(name, std::move(t)).second) throw CompileError(fmt::format("input '{}' is given twice", name));
 }
 
 std::map<std::string, Tensor> TensorArgs::files() const {
@@ -107,8 +105,8 @@ static std::optional<Shape> nesting(std::string_view text, int rank) {
   return shape_of(extents);
 }
 
-std::map<std::string, Type> TensorArgs::types(const Graph &g,
-                                              const std::map<std::string, Tensor> &files, bool steps) const {
+std::map<std::string, Type> TensorArgs::types(const Graph &g, const std::map<std::string, Tensor> &files,
+                                              bool steps) const {
   std::map<std::string, Type> out;
   for (const auto &[name, t] : files) out.emplace(name, t.type());
   for (const std::string &text : input_) {
@@ -116,7 +114,8 @@ std::map<std::string, Type> TensorArgs::types(const Graph &g,
     Value v = g.find_input(name);
     if (!v || !is_literal(value) || is_static(v.shape())) continue;
     if (std::optional<Shape> shape = nesting(value, v.rank())) out.emplace(name, Type{v.dtype(), *shape});
-    if (std::optional<Shape> shape = steps ? nesting(value, v.rank() + 1) : std::nullopt) out.emplace(name, Type{v.dtype(), *shape});
+    if (std::optional<Shape> shape = steps ? nesting(value, v.rank() + 1) : std::nullopt)
+      out.emplace(name, Type{v.dtype(), *shape});
   }
   return out;
 }
@@ -139,8 +138,8 @@ static Tensor literal(const std::string &option, std::string_view text, const Ty
   }
   if (depth) throw CompileError(fmt::format("{}: a '[' without its ']'", option));
   if (int64_t(elements.size()) != type.size())
-    throw CompileError(fmt::format("{}: {} has {} elements, but {} are given", option, type.str(),
-                                   type.size(), elements.size()));
+    throw CompileError(
+        fmt::format("{}: {} has {} elements, but {} are given", option, type.str(), type.size(), elements.size()));
   Tensor t(type.dtype, dims_of(type.shape));
   for (size_t i = 0; i < elements.size(); ++i)
     if (std::string problem = set_element(t, int64_t(i), elements[i]); !problem.empty())
@@ -149,7 +148,8 @@ static Tensor literal(const std::string &option, std::string_view text, const Ty
 }
 
 bool TensorArgs::has_literals() const {
-  return std::any_of(input_.begin(), input_.end(), [&](const std::string &text) { return is_literal(split(single_, text).second); });
+  return std::any_of(input_.begin(), input_.end(),
+                     [&](const std::string &text) { return is_literal(split(single_, text).second); });
 }
 
 void TensorArgs::add_literals(const Graph &g, std::map<std::string, Tensor> &to, bool steps, Literals which) const {
@@ -161,8 +161,8 @@ void TensorArgs::add_literals(const Graph &g, std::map<std::string, Tensor> &to,
     if (!v) {
       std::vector<std::string_view> names;
       for (Value i : g.inputs()) names.push_back(i.node->attrs.word(Attr::name));
-      throw CompileError(fmt::format("{} {}: graph @{} has no input '{}'{}", single_, text, g.name, name,
-                                     did_you_mean(name, names)));
+      throw CompileError(
+          fmt::format("{} {}: graph @{} has no input '{}'{}", single_, text, g.name, name, did_you_mean(name, names)));
     }
     Type type = v.type();
     std::optional<Shape> one = nesting(value, v.rank()), all = steps ? nesting(value, v.rank() + 1) : std::nullopt;
@@ -185,8 +185,7 @@ void TensorArgs::write(const std::vector<NamedTensor> &results) const {
     if (!t) {
       std::vector<std::string_view> names;
       for (const NamedTensor &r : results) names.push_back(r.name);
-      throw CompileError(
-          fmt::format("--output {}: there is no output '{}'{}", text, name, did_you_mean(name, names)));
+      throw CompileError(fmt::format("--output {}: there is no output '{}'{}", text, name, did_you_mean(name, names)));
     }
     write_npy(path, *t);
   }

@@ -26,9 +26,11 @@ public:
   /// Types of tensors from files, and of those that are written out as far as their brackets and `g` tell
   /// them.
   /// `steps`: they may have one dim more, a leading axis of steps.
-  std::map<std::string, Type> types(const Graph &g, const std::map<std::string, Tensor> &files, bool steps = false) const;
+  std::map<std::string, Type> types(const Graph &g, const std::map<std::string, Tensor> &files,
+                                    bool steps = false) const;
   /// Those that are written out (--input 'x=[1, 2]'), of the types of g's inputs; brackets tell the dims that are not bound.
-  void add_literals(const Graph &g, std::map<std::string, Tensor> &to, bool steps = false, Literals which = Literals::all) const;
+  void add_literals(const Graph &g, std::map<std::string, Tensor> &to, bool steps = false,
+                    Literals which = Literals::all) const;
   /// Values that --outputs names, and those that --output writes.
   std::vector<std::string> shown() const;
   std::vector<std::string> written() const;

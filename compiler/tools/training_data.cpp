@@ -16,8 +16,7 @@ static TrainingData load_table(const DataOptions &o) {
   csv.target = o.classes ? CsvOptions::Target::classes : CsvOptions::Target::values;
   csv.label = o.label, csv.dtype = o.dtype;
   Dataset all = read_csv(o.from, csv);
-  if (all.size() < 2)
-    throw CompileError(file_location(o.from), "holds one sample: training and testing need one each");
+  if (all.size() < 2) throw CompileError(file_location(o.from), "holds one sample: training and testing need one each");
   if (!o.class_names.empty() && all.class_names != o.class_names)
     throw CompileError(file_location(o.from),
                        fmt::format("has the classes {}, but the model was trained on {}",
@@ -26,9 +25,8 @@ static TrainingData load_table(const DataOptions &o) {
   std::tie(out.train, out.test) = split(all, kTestPart, o.seed);
   out.scaling = o.scaling ? *o.scaling : fit_scaling(out.train.inputs);
   if (int64_t(out.scaling->mean.size()) != out.train.inputs.dims()[1])
-    throw CompileError(file_location(o.from),
-                       fmt::format("has {} columns of inputs, but the model was trained on {}",
-                                   out.train.inputs.dims()[1], out.scaling->mean.size()));
+    throw CompileError(file_location(o.from), fmt::format("has {} columns of inputs, but the model was trained on {}",
+                                                          out.train.inputs.dims()[1], out.scaling->mean.size()));
   apply_scaling(*out.scaling, out.train.inputs);
   apply_scaling(*out.scaling, out.test.inputs);
   return out;
@@ -38,8 +36,7 @@ TrainingData load_data(const DataOptions &o) {
   namespace fs = std::filesystem;
   std::error_code ignored;
   if (!o.label.empty() && (o.from == "digits" || fs::is_directory(o.from, ignored)))
-    throw CompileError(
-        fmt::format("--label {}: only tables have columns, and --data {} is none", o.label, o.from));
+    throw CompileError(fmt::format("--label {}: only tables have columns, and --data {} is none", o.label, o.from));
   if (o.from == "digits") return {{make_digits(kTrainDigits, 0), make_digits(kTestDigits, 1)}, {}};
   if (fs::is_directory(o.from, ignored)) return {load_mnist(o.from), {}};
   if (!fs::exists(o.from, ignored))
@@ -59,9 +56,8 @@ void require_known_classes(const Dataset &d, const Graph &g, Value target, const
       auto c = int64_t(d.targets.get(i));
       if (c < known || c == ignored) continue;
       std::string name = c < int64_t(d.class_names.size()) ? d.class_names[size_t(c)] : std::to_string(c);
-      throw CompileError(n->loc,
-                         fmt::format("the model tells {} classes apart, but --data {} has {}, such as {}",
-                                     known, from, d.classes, quote_name(name)));
+      throw CompileError(n->loc, fmt::format("the model tells {} classes apart, but --data {} has {}, such as {}",
+                                             known, from, d.classes, quote_name(name)));
     }
   }
 }

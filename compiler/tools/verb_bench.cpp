@@ -96,8 +96,7 @@ Measured measure(Session &s, const std::vector<Tensor> &inputs, bool train, doub
 // One line a kernel call, slowest first.
 std::string profile_table(Session &s, const std::vector<Tensor> &inputs, double peak) {
   std::vector<Tensor> outputs;
-  for (const ProgramTensor &t : s.executable().outputs())
-    outputs.emplace_back(t.type.dtype, dims_of(t.type.shape));
+  for (const ProgramTensor &t : s.executable().outputs()) outputs.emplace_back(t.type.dtype, dims_of(t.type.shape));
   trellis_set_profile(s.context(), 1);
   for (auto start = Clock::now(); since(start) < 0.5;) s.run_into(inputs, outputs);
   uint64_t runs = 0;
@@ -107,12 +106,10 @@ std::string profile_table(Session &s, const std::vector<Tensor> &inputs, double 
   double total = 0;
   for (size_t i = 0; i < calls.size(); ++i) order[i] = i, total += double(ns[i]);
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return ns[a] > ns[b]; });
-  std::string out =
-      fmt::format("{:<24} {:>10} {:>7} {:>9} {:>9}\n", "kernel", "ms", "share", "GFLOP/s", "of peak");
+  std::string out = fmt::format("{:<24} {:>10} {:>7} {:>9} {:>9}\n", "kernel", "ms", "share", "GFLOP/s", "of peak");
   for (size_t i : order) {
     double ms = double(ns[i]) / double(std::max<uint64_t>(runs, 1)) * 1e-6;
-    out += fmt::format("{:<24} {:>10.4f} {:>5.1f} %", calls[i].name, ms,
-                       total > 0 ? double(ns[i]) / total * 100 : 0.0);
+    out += fmt::format("{:<24} {:>10.4f} {:>5.1f} %", calls[i].name, ms, total > 0 ? double(ns[i]) / total * 100 : 0.0);
     double speed = calls[i].flops / ms * 1e-6;
     if (calls[i].flops > 0 && ms > 0) out += fmt::format(" {:>9.1f} {:>7.1f} %", speed, speed * 1e11 / peak);
     out += "\n";
@@ -122,13 +119,12 @@ std::string profile_table(Session &s, const std::vector<Tensor> &inputs, double 
 }
 
 std::string report(const Measured &m, double peak, const Executable &e) {
-  std::string out = fmt::format("time      {:.4f} ms best, {:.4f} ms median of {} calls\n", m.least(),
-                                m.median(), m.ms.size());
+  std::string out =
+      fmt::format("time      {:.4f} ms best, {:.4f} ms median of {} calls\n", m.least(), m.median(), m.ms.size());
   if (m.flops > 0) {
     double speed = m.flops / m.least() * 1e3;
-    out += fmt::format(
-        "speed     {:.1f} GFLOP/s of contractions, {:.1f} % of the FMA peak ({:.1f} GFLOP/s measured)\n",
-        speed * 1e-9, speed / peak * 100, peak * 1e-9);
+    out += fmt::format("speed     {:.1f} GFLOP/s of contractions, {:.1f} % of the FMA peak ({:.1f} GFLOP/s measured)\n",
+                       speed * 1e-9, speed / peak * 100, peak * 1e-9);
   }
   out += fmt::format(
       "compile   {:.3f} s from start to the end of the first call; {} kernels, {} calls, {} bytes of code\n",
@@ -195,7 +191,11 @@ void add_bench(Driver &d) {
       ->type_name("FILE.npy");
   app->add_option("--seconds", o->seconds, "time to measure for, after 3 calls that warm up")
       ->check(CLI::Range(0.0, 1e6))
-      ->check([](const std::string &text) { return text.find_first_of("nN") == text.npos ? "" : "should be a number of seconds"; }, "")
+      ->check(
+          [](const std::string &text) {
+            return text.find_first_of("nN") == text.npos ? "" : "should be a number of seconds";
+          },
+          "")
       ->capture_default_str();
   app->add_flag("--json", o->json, "print one JSON object on one line");
   app->add_flag("--profile", o->profile, "also print each kernel's time and speed");

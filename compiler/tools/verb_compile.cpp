@@ -61,9 +61,8 @@ std::string loops_text(const Graph &legal, const CompileOptions &options, const 
   int64_t states = 0, constants = 0;
   for (const ProgramTensor &t : p.states) states += t.layout.size * size_of(t.type.dtype);
   for (const Tensor &t : p.constant_data) constants += t.bytes();
-  return out +
-         fmt::format("plan: {} calls of {} kernels; arena {} bytes, state {} bytes, constants {} bytes\n",
-                     p.calls.size(), p.kernels.size(), p.arena_bytes, states, constants);
+  return out + fmt::format("plan: {} calls of {} kernels; arena {} bytes, state {} bytes, constants {} bytes\n",
+                           p.calls.size(), p.kernels.size(), p.arena_bytes, states, constants);
 }
 
 void compile_model(const CompileVerb &o) {
@@ -115,8 +114,7 @@ void compile_model(const CompileVerb &o) {
 
 void add_compile(Driver &d) {
   auto o = std::make_shared<CompileVerb>();
-  CLI::App *app =
-      d.app.add_subcommand("compile", "Compile a model to a library, an object, or text of a stage");
+  CLI::App *app = d.app.add_subcommand("compile", "Compile a model to a library, an object, or text of a stage");
   o->model.declare(*app);
   o->model.declare_constants(*app);
   std::vector<std::string> names;
@@ -125,12 +123,10 @@ void add_compile(Driver &d) {
     names.push_back(f.name);
     doc += fmt::format("\n{} ({}): {}", f.name, f.extension, f.doc);
   }
-  app->add_option("-o,--output", o->output,
-                  "where it goes; default: NAME.so, NAME.o, and text to standard output")
+  app->add_option("-o,--output", o->output, "where it goes; default: NAME.so, NAME.o, and text to standard output")
       ->type_name("FILE");
   app->add_option("--emit", o->emit, doc)->type_name("FORM")->check(CLI::IsMember(names).description(""));
-  app->add_option("--header", o->header, "also write the C header of the library or object")
-      ->type_name("FILE.h");
+  app->add_option("--header", o->header, "also write the C header of the library or object")->type_name("FILE.h");
   o->weights.declare(*app);
   o->program.declare_inference(*app);
   o->program.declare(*app);

@@ -26,8 +26,7 @@ static std::string describe_model(const Graph &g) {
       else
         counted = false;
     }
-  for (const NamedValue &o : g.outputs)
-    out += fmt::format("output   {} : {}\n", o.name, o.value.type().str());
+  for (const NamedValue &o : g.outputs) out += fmt::format("output   {} : {}\n", o.name, o.value.type().str());
   if (elements)
     out += fmt::format("trained  {} parameters in {} bytes{}\n", elements, bytes,
                        counted ? "" : ", and those of symbolic shape");
@@ -52,7 +51,8 @@ static std::string describe_program(const Graph &g, const CodeArgs &code) {
   return fmt::format("flops    {:.0f} of contractions\n"
                      "memory   {} bytes planned: arena {}, state {}, constants {}\n"
                      "program  {} calls of {} kernels\n",
-                     flops, p.arena_bytes + states + constants, p.arena_bytes, states, constants, p.calls.size(), p.kernels.size());
+                     flops, p.arena_bytes + states + constants, p.arena_bytes, states, constants, p.calls.size(),
+                     p.kernels.size());
 }
 
 // An ONNX file needs no binding to be told of; where all dims are bound its program is told of as well. With --dim a
@@ -75,7 +75,8 @@ void add_info(Driver &d) {
     CodeArgs code;
   };
   auto o = std::make_shared<Options>();
-  CLI::App *app = d.app.add_subcommand("info", "Tell a model's inputs, outputs, parameters and ops; where all dims are bound, its work and memory");
+  CLI::App *app = d.app.add_subcommand(
+      "info", "Tell a model's inputs, outputs, parameters and ops; where all dims are bound, its work and memory");
   o->model.declare(*app);
   o->model.declare_constants(*app);
   o->code.declare_target(*app);

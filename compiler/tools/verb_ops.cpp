@@ -19,8 +19,8 @@ static const char *kind_text(OpKind k) {
 static std::string attributes(const OpInfo &r, std::string_view quote) {
   std::string out;
   for (const AttrSpec &a : r.attrs)
-    out += fmt::format("{}{}{}{}{}", out.empty() ? "" : ", ", quote, name(a.attr), quote,
-                       a.required ? "" : " (optional)");
+    out +=
+        fmt::format("{}{}{}{}{}", out.empty() ? "" : ", ", quote, name(a.attr), quote, a.required ? "" : " (optional)");
   return out;
 }
 
@@ -36,18 +36,16 @@ static std::string markdown() {
   std::string out = "| op | kind | operands | attributes | meaning |\n|---|---|---|---|---|\n";
   for (int i = 0; i < kOpCount; ++i) {
     const OpInfo &r = info(Op(i));
-    out += fmt::format("| `{}` | {} | {} | {} | {} |\n", r.name, kind_text(r.kind), operands(r),
-                       attributes(r, "`"), cell(r.doc));
+    out += fmt::format("| `{}` | {} | {} | {} | {} |\n", r.name, kind_text(r.kind), operands(r), attributes(r, "`"),
+                       cell(r.doc));
   }
   out += "\n| attribute | meaning |\n|---|---|\n";
-  for (int i = 0; i < kAttrCount; ++i)
-    out += fmt::format("| `{}` | {} |\n", name(Attr(i)), cell(doc_of(Attr(i))));
+  for (int i = 0; i < kAttrCount; ++i) out += fmt::format("| `{}` | {} |\n", name(Attr(i)), cell(doc_of(Attr(i))));
   return out;
 }
 
 static std::string one(const OpInfo &r) {
-  std::string out =
-      fmt::format("{}\n  {}\n  {}, operands: {}\n", r.name, r.doc, kind_text(r.kind), operands(r));
+  std::string out = fmt::format("{}\n  {}\n  {}, operands: {}\n", r.name, r.doc, kind_text(r.kind), operands(r));
   for (const AttrSpec &a : r.attrs)
     out += fmt::format("  {}{}: {}\n", name(a.attr), a.required ? "" : " (optional)", doc_of(a.attr));
   if (!r.onnx.empty()) out += fmt::format("  ONNX: {}\n", r.onnx);
@@ -79,10 +77,12 @@ static std::string onnx_list(const std::vector<std::string> &names) {
     if (!names.empty() && std::find(names.begin(), names.end(), o.name) == names.end()) continue;
     if (o.domain != domain) {
       auto count = std::count_if(all.begin(), all.end(), [&](const auto &x) { return x.domain == o.domain; });
-      out += fmt::format("{}{}{}\n", out.empty() ? "" : "\n", domain = o.domain, names.empty() ? fmt::format(" ({})", count) : "");
+      out += fmt::format("{}{}{}\n", out.empty() ? "" : "\n", domain = o.domain,
+                         names.empty() ? fmt::format(" ({})", count) : "");
     }
     std::string since = fmt::format("{}", fmt::join(o.since, ", "));
-    out += o.op.empty() ? fmt::format("  {:<32} {}\n", o.name, since) : fmt::format("  {:<32} {:<10} {}\n", o.name, since, o.op);
+    out += o.op.empty() ? fmt::format("  {:<32} {}\n", o.name, since)
+                        : fmt::format("  {:<32} {:<10} {}\n", o.name, since, o.op);
   }
   return out;
 }
@@ -95,7 +95,8 @@ void add_ops(Driver &d) {
   auto o = std::make_shared<Options>();
   CLI::App *app = d.app.add_subcommand("ops", "List the ops, or tell all about some");
   app->add_flag("--markdown", o->markdown, "the whole table as Markdown");
-  app->add_flag("--onnx", o->onnx, "the ONNX operators that import reads, by domain, with the versions from which each holds");
+  app->add_flag("--onnx", o->onnx,
+                "the ONNX operators that import reads, by domain, with the versions from which each holds");
   app->add_option("OP", o->names, "ops to tell about");
   app->callback([&d, o] {
     d.chosen = [o] {

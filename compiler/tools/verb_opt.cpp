@@ -20,14 +20,14 @@ void add_opt(Driver &d) {
   o->model.declare_constants(*app);
   app->add_option("--passes", o->passes, "passes in order, e.g. grad(loss),simplify (see `trellis passes`)")
       ->type_name("LIST");
-  app->add_option("-o,--output", o->output, "where the text goes, or standard ONNX (FILE.onnx); default: standard output")
+  app->add_option("-o,--output", o->output,
+                  "where the text goes, or standard ONNX (FILE.onnx); default: standard output")
       ->type_name("FILE");
   app->add_option("--print-after", o->print_after, "print the graph after these passes (to standard error)")
       ->type_name("PASS")
       ->delimiter(',')
       ->allow_extra_args(false);
-  app->add_flag("--print-after-all", o->pass.print_after_all,
-                "print the graph after every pass (to standard error)");
+  app->add_flag("--print-after-all", o->pass.print_after_all, "print the graph after every pass (to standard error)");
   app->add_option("--off", o->off, "leave these passes out")
       ->type_name("PASS")
       ->delimiter(',')

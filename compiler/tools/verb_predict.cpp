@@ -54,13 +54,11 @@ Meaning meaning_of(const Graph &model, const Graph &inference, const std::string
   Value y = inference.outputs[0].value;
   if (y.rank() < 2 || !is_float(y.dtype())) return Meaning::values;
   if (y.node->op == Op::softmax) return Meaning::probabilities;
-  bool own = inference.outputs[0].name == "logits" && model.outputs.size() == 1 &&
-             model.outputs[0].value.rank() == 0;
+  bool own = inference.outputs[0].name == "logits" && model.outputs.size() == 1 && model.outputs[0].value.rank() == 0;
   return loss == "cross_entropy" || own ? Meaning::logits : Meaning::values;
 }
 
-void predict(ModelOptions &options, const CodeArgs &code, const std::string &weights,
-             const TensorArgs &tensors) {
+void predict(ModelOptions &options, const CodeArgs &code, const std::string &weights, const TensorArgs &tensors) {
   int threads = code.threads();
   std::map<std::string, Tensor> given = tensors.files();
   Model m = options.load(given, Reading::trainable);
@@ -71,8 +69,8 @@ void predict(ModelOptions &options, const CodeArgs &code, const std::string &wei
   tensors.add_literals(*m.graph, given);
   std::unique_ptr<Graph> g = make_inference_graph(*m.graph);
   if (g->outputs.size() != 1)
-    throw CompileError(g->location, fmt::format("@{} has {} outputs: predict shows one; use `run`", g->name,
-                                                g->outputs.size()));
+    throw CompileError(g->location,
+                       fmt::format("@{} has {} outputs: predict shows one; use `run`", g->name, g->outputs.size()));
 
   if (notes.scaling) { // the model was trained on a table, whose columns were scaled
     Tensor &x = given[std::string(name_of_input(data_inputs(*g).sample))];
@@ -101,8 +99,7 @@ void add_predict(Driver &d) {
     std::string weights;
   };
   auto o = std::make_shared<Options>();
-  CLI::App *app =
-      d.app.add_subcommand("predict", "Tell each sample's class and its probability, or its values");
+  CLI::App *app = d.app.add_subcommand("predict", "Tell each sample's class and its probability, or its values");
   o->model.declare(*app);
   app->add_option("--weights", o->weights,
                   "a checkpoint of `trellis train`, or any file with the model's values; default: those that an ONNX "

@@ -40,8 +40,8 @@ void choose_outputs(Graph &g, const TensorArgs &tensors, const std::vector<Count
       for (const Node *n : g.reachable())
         for (uint32_t i = 0; i < n->types.size(); ++i)
           if (std::string_view s = g.name_of(n->result(i)); !s.empty()) names.push_back(s);
-      throw CompileError(fmt::format("{} {}: graph @{} has no value of this name{}", option, name, g.name,
-                                     did_you_mean(name, names)));
+      throw CompileError(
+          fmt::format("{} {}: graph @{} has no value of this name{}", option, name, g.name, did_you_mean(name, names)));
     }
     shown.push_back({name, v});
   };
@@ -133,7 +133,8 @@ void run(const RunOptions &o) {
   std::set<std::string> given;
   for (const auto &[name, t] : inputs) given.insert(name);
   Sequence sequence = steps ? split_steps(*m.graph, std::move(inputs)) : Sequence{std::move(inputs), {}, 1};
-  for (NamedTensor &t : o.weights.values(*m.graph, m.weights, given)) sequence.fixed.emplace(t.name, std::move(t.tensor));
+  for (NamedTensor &t : o.weights.values(*m.graph, m.weights, given))
+    sequence.fixed.emplace(t.name, std::move(t.tensor));
   choose_outputs(*m.graph, o.tensors, m.counted);
   LastOnly last = [&](const std::string &name) {
     for (const Update &u : m.graph->updates)
@@ -141,7 +142,8 @@ void run(const RunOptions &o) {
     return false;
   };
   bool single = sequence.single(); // steps are stacked whole, beside their counts
-  std::vector<NamedTensor> results = o.interpret ? interpret(*m.graph, sequence, last) : run_compiled(*m.graph, sequence, last, o.code);
+  std::vector<NamedTensor> results =
+      o.interpret ? interpret(*m.graph, sequence, last) : run_compiled(*m.graph, sequence, last, o.code);
   if (single) cut_to_counts(results, m.counted);
   o.tensors.write(results);
 }
@@ -151,9 +153,11 @@ void run(const RunOptions &o) {
 void add_run(Driver &d) {
   auto o = std::make_shared<RunOptions>();
   CLI::App *app = d.app.add_subcommand(
-      "run", "Evaluate a model once, or a stateful one over a sequence: with --carry, or a model that has state, an input with "
-             "one dim more than the model's holds a step for each index of its first axis. Outputs are stacked likewise; "
-             "state is shown as the last step leaves it.");
+      "run",
+      "Evaluate a model once, or a stateful one over a sequence: with --carry, or a model that has state, an input "
+      "with "
+      "one dim more than the model's holds a step for each index of its first axis. Outputs are stacked likewise; "
+      "state is shown as the last step leaves it.");
   o->model.declare(*app);
   o->tensors.declare(*app);
   o->weights.declare(*app);

@@ -70,18 +70,17 @@ void fit(Dataset &d, const Graph &g, const DataInputs &in, const std::string &fr
 DataInputs samples_and_targets(const Graph &g) {
   DataInputs in = data_inputs(g);
   if (!in.target)
-    throw CompileError(
-        in.sample.node->loc,
-        fmt::format("@{} has no input of targets: name a loss, e.g. --loss cross_entropy", g.name));
+    throw CompileError(in.sample.node->loc,
+                       fmt::format("@{} has no input of targets: name a loss, e.g. --loss cross_entropy", g.name));
   return in;
 }
 
 // Every test sample counts, so a model of one batch size must divide them.
 void require_whole(const Dataset &test, int64_t fixed_batch, const std::string &data) {
   if (fixed_batch && test.size() % fixed_batch)
-    throw CompileError(fmt::format(
-        "--data {}: has {} test samples, no multiple of the model's batch of {}: give that dim a name", data,
-        test.size(), fixed_batch));
+    throw CompileError(
+        fmt::format("--data {}: has {} test samples, no multiple of the model's batch of {}: give that dim a name",
+                    data, test.size(), fixed_batch));
 }
 
 // The values that the model's file holds, then those that `init` says.
@@ -102,8 +101,7 @@ void train(const TrainOptions &o) {
   Checkpoint at = beginning(o, *m.graph);
   if (o.epochs < 0) throw CompileError(fmt::format("--epochs {}: expected 0 or more", o.epochs));
   if (at.epochs > o.epochs)
-    throw CompileError(
-        fmt::format("--epochs {}: {} has {} epochs done already", o.epochs, o.resume, at.epochs));
+    throw CompileError(fmt::format("--epochs {}: {} has {} epochs done already", o.epochs, o.resume, at.epochs));
   po.training.loss = at.loss, po.training.optimiser = parse_optimiser(at.optimiser);
   TrainingPrograms programs(m, po);
   if (programs.fixed_batch() && !o.batch) at.batch = programs.fixed_batch();
@@ -113,16 +111,16 @@ void train(const TrainOptions &o) {
 
   std::unique_ptr<Graph> step = programs.training_graph(at.batch);
   DataInputs in = samples_and_targets(*step);
-  programs.set_state(o.resume.empty() ? beginning_state(*step, m.weights, at.seed) : match_state(*step, at.state, o.resume));
+  programs.set_state(o.resume.empty() ? beginning_state(*step, m.weights, at.seed)
+                                      : match_state(*step, at.state, o.resume));
 
-  TrainingData data = load_data({o.data, at.label, is_integer(in.target.dtype()), in.sample.dtype(), at.seed,
-                                 at.scaling, at.class_names});
+  TrainingData data = load_data(
+      {o.data, at.label, is_integer(in.target.dtype()), in.sample.dtype(), at.seed, at.scaling, at.class_names});
   at.scaling = data.scaling;
   if (data.scaling) at.class_names = data.train.class_names;
   require_whole(data.test, programs.fixed_batch(), o.data);
   fit(data.train, *step, in, o.data), fit(data.test, *step, in, o.data);
-  for (const std::string &note : data.train.notes)
-    std::fprintf(stderr, "%s: %s\n", o.data.c_str(), note.c_str());
+  for (const std::string &note : data.train.notes) std::fprintf(stderr, "%s: %s\n", o.data.c_str(), note.c_str());
 
   bool short_batch = !programs.fixed_batch();
   int64_t steps = short_batch ? (data.train.size() + at.batch - 1) / at.batch : data.train.size() / at.batch;
@@ -130,8 +128,7 @@ void train(const TrainOptions &o) {
   Trainer trainer(
       {at.batch, o.epochs, int(at.epochs), at.seed, true, !short_batch},
       [&](int64_t batch) -> Step {
-        return [&shown, batch, run = programs.training_step(batch)](const Tensor &inputs,
-                                                                    const Tensor &targets) {
+        return [&shown, batch, run = programs.training_step(batch)](const Tensor &inputs, const Tensor &targets) {
           StepResult r = run(inputs, targets);
           shown.step(batch, r.loss, r.correct < 0 ? std::nullopt : std::optional(r.correct));
           return r;
@@ -169,19 +166,16 @@ void add_train(Driver &d) {
   auto o = std::make_shared<TrainOptions>();
   CLI::App *app = d.app.add_subcommand("train", "Train a model and test it");
   o->model.declare(*app);
-  app->add_option("--data", o->data,
-                  "a folder with MNIST's four files, a table FILE.csv, or the built-in digits")
+  app->add_option("--data", o->data, "a folder with MNIST's four files, a table FILE.csv, or the built-in digits")
       ->type_name("DIR|FILE.csv|digits")
       ->required();
-  app->add_option("--label", o->label,
-                  "of a table: the target's column, by name or number; default: the last one")
+  app->add_option("--label", o->label, "of a table: the target's column, by name or number; default: the last one")
       ->type_name("COLUMN");
   app->add_option("--loss", o->loss,
                   "cross_entropy, mse, bce or bce_with_logits of the first output; default: the model's own "
                   "scalar output")
       ->type_name("NAME");
-  app->add_option("--optimizer", o->optimiser,
-                  "e.g. adam:lr=0.001 or sgd:lr=0.01,momentum=0.9 (default: adam)")
+  app->add_option("--optimizer", o->optimiser, "e.g. adam:lr=0.001 or sgd:lr=0.01,momentum=0.9 (default: adam)")
       ->type_name("SPEC");
   app->add_option("--batch", o->batch, "samples a step (default: 64)")->type_name("NUMBER");
   app->add_option("--epochs", o->epochs, "passes over the training data, those of a resumed run included")
@@ -190,8 +184,7 @@ void add_train(Driver &d) {
   app->add_option("--seed", o->seed, "of initial values and of the order of samples (default: 0)")
       ->type_name("NUMBER")
       ->check(CLI::Range(0.0, 0x1p64).description(""));
-  app->add_option("-o,--output", o->output, "write a checkpoint after every epoch")
-      ->type_name("FILE.safetensors");
+  app->add_option("-o,--output", o->output, "write a checkpoint after every epoch")->type_name("FILE.safetensors");
   app->add_option("--resume", o->resume, "go on from a checkpoint, with its options where none are given")
       ->type_name("FILE.safetensors");
   app->add_option("--curve", o->curve, "draw the loss curve")->type_name("FILE.svg");
@@ -241,8 +234,7 @@ void add_eval(Driver &d) {
                          .test;
       require_whole(test, programs.fixed_batch(), o->data);
       fit(test, *g, in, o->data);
-      Trainer trainer({batch, 1, 0, 0, false, false}, {},
-                      [&](int64_t n) { return programs.evaluation_step(n); });
+      Trainer trainer({batch, 1, 0, 0, false, false}, {}, [&](int64_t n) { return programs.evaluation_step(n); });
       Score s = trainer.evaluate(test);
       write_out(fmt::format("test loss {:.6f} over {} samples\n{}", s.loss, s.samples,
                             s.accuracy >= 0 ? result_line(s) + "\n" : ""));

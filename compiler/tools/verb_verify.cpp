@@ -52,14 +52,23 @@ bool report(const onnx::TestData &data, const std::vector<NamedTensor> &results,
     out += fmt::format("{}: {} : ", std::filesystem::path(data.folder).filename().string(), want.name);
     const Tensor *got = find(results, want.name);
     if (!got || got->type() != want.tensor.type()) {
-      out += fmt::format("{}, but {} is expected: MISMATCH\n", got ? got->type().str() : "no output", want.tensor.type().str());
+      out += fmt::format("{}, but {} is expected: MISMATCH\n", got ? got->type().str() : "no output",
+                         want.tensor.type().str());
       good = false;
       continue;
     }
-    bool half = want.tensor.dtype() == DType::f16 || want.tensor.dtype() == DType::bf16, whole = !is_float(want.tensor.dtype());
-    Comparison c = compare(*got, want.tensor, o.relative.value_or(whole ? 0 : half ? 2e-2 : 1e-3), o.absolute.value_or(whole ? 0 : half ? 1e-3 : 1e-5));
+    bool half = want.tensor.dtype() == DType::f16 || want.tensor.dtype() == DType::bf16,
+         whole = !is_float(want.tensor.dtype());
+    Comparison c = compare(*got, want.tensor,
+                           o.relative.value_or(whole  ? 0
+                                               : half ? 2e-2
+                                                      : 1e-3),
+                           o.absolute.value_or(whole  ? 0
+                                               : half ? 1e-3
+                                                      : 1e-5));
     out += fmt::format("{}, largest difference {:.3g}", got->type().str(), c.largest);
-    out += c.wrong ? fmt::format(", {} of {} elements outside the tolerance: MISMATCH\n", c.wrong, got->size()) : ": ok\n";
+    out +=
+        c.wrong ? fmt::format(", {} of {} elements outside the tolerance: MISMATCH\n", c.wrong, got->size()) : ": ok\n";
     good &= c.wrong == 0;
   }
   write_out(out);
@@ -68,11 +77,13 @@ bool report(const onnx::TestData &data, const std::vector<NamedTensor> &results,
 
 void verify_model(const VerifyOptions &o) {
   int threads = o.code.threads();
-  if (!o.model.is_onnx()) throw CompileError(fmt::format("{}: only ONNX files have test data beside them", o.model.path()));
+  if (!o.model.is_onnx())
+    throw CompileError(fmt::format("{}: only ONNX files have test data beside them", o.model.path()));
   onnx::File file = onnx::read_file(o.model.path());
   std::string where = o.data.empty() ? file.folder : o.data;
   std::vector<std::string> sets = onnx::find_test_data(where);
-  if (sets.empty()) throw CompileError(file_location(where.empty() ? "." : where), "holds no test_data_set_* and no output_*.pb");
+  if (sets.empty())
+    throw CompileError(file_location(where.empty() ? "." : where), "holds no test_data_set_* and no output_*.pb");
   int wrong = 0;
   for (const std::string &folder : sets) {
     onnx::TestData data = onnx::read_test_data(file, folder);
@@ -100,7 +111,8 @@ void add_verify(Driver &d) {
   app->add_option("--data", o->data,
                   "where test_data_set_* lie, or one folder with input_*.pb and output_*.pb; default: beside the model")
       ->type_name("DIR");
-  app->add_option("--rtol", o->relative, "tolerance as a part of the expected value (default: 1e-3; half floats: 2e-2; integers: 0)")
+  app->add_option("--rtol", o->relative,
+                  "tolerance as a part of the expected value (default: 1e-3; half floats: 2e-2; integers: 0)")
       ->type_name("NUMBER")
       ->check(CLI::NonNegativeNumber.description(""));
   app->add_option("--atol", o->absolute, "tolerance added to that (default: 1e-5; half floats: 1e-3; integers: 0)")

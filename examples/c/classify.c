@@ -32,8 +32,7 @@ static int read_picture(FILE *file, const char *path, int *line_number, float *p
     for (size_t x = 0; x < side; ++x) {
       const char *level = x < width ? strchr(levels, line[x]) : levels;
       if (!level) {
-        fprintf(stderr, "%s:%d: '%c' is no grey level; expected one of \"%s\"\n", path, *line_number, line[x],
-                levels);
+        fprintf(stderr, "%s:%d: '%c' is no grey level; expected one of \"%s\"\n", path, *line_number, line[x], levels);
         return 0;
       }
       pixels[y * side + x] = (float)(level - levels) / (float)(sizeof levels - 2);

@@ -93,8 +93,7 @@ int main(int argc, char **argv) {
       sum += size * step(model, first, size, &correct);
       right += correct;
     }
-    if (epoch % 20 == 19)
-      printf("epoch %d: loss %.4f, %d of %d right\n", epoch + 1, sum / count, (int)right, count);
+    if (epoch % 20 == 19) printf("epoch %d: loss %.4f, %d of %d right\n", epoch + 1, sum / count, (int)right, count);
   }
   check(trellis_model_save_weights(model, argv[3]), model);
   check(trellis_model_bind_dim(model, "N", 1), model);

@@ -27,8 +27,7 @@ int main() {
   double value = 1;
   for (int i = 0; i < 10 && value > 1e-24; ++i) {
     value = session.run(std::span<const Tensor>())[0].get(0);
-    std::printf("step %d  f %.3e  x %.12f  y %.12f\n", i, value, session.state("x").get(0),
-                session.state("y").get(0));
+    std::printf("step %d  f %.3e  x %.12f  y %.12f\n", i, value, session.state("x").get(0), session.state("y").get(0));
   }
   return value > 1e-24; // the minimum, 0, is at (1, 1)
 }

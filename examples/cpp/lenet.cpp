@@ -27,9 +27,9 @@ static trellis::StepResult call(trellis::Session &session, const Tensor &x, cons
 
 static void train(int64_t samples, int epochs) {
   constexpr int64_t kBatch = 64;
-  auto model = Conv2d(6, 5, {.pad = same}).named("conv1") >> ReLU() >> MaxPool(2) >>
-               Conv2d(16, 5).named("conv2") >> ReLU() >> MaxPool(2) >> Flatten() >> Dense(120).named("fc1") >>
-               ReLU() >> Dense(84).named("fc2") >> ReLU() >> Dense(10).named("fc3");
+  auto model = Conv2d(6, 5, {.pad = same}).named("conv1") >> ReLU() >> MaxPool(2) >> Conv2d(16, 5).named("conv2") >>
+               ReLU() >> MaxPool(2) >> Flatten() >> Dense(120).named("fc1") >> ReLU() >> Dense(84).named("fc2") >>
+               ReLU() >> Dense(10).named("fc3");
   auto graph = build_graph(model, {DType::f32, {Dim::symbol("N"), 1, 28, 28}}, "lenet");
   auto bound = trellis::bind_dims(*graph, {{"N", kBatch}});
 
@@ -47,16 +47,15 @@ static void train(int64_t samples, int epochs) {
     };
   };
   trellis::Dataset digits = trellis::make_digits(samples, 1), held_out = trellis::make_digits(10 * kBatch, 2);
-  trellis::Trainer trainer({.batch = kBatch, .epochs = epochs, .drop_last = true}, run_in(step),
-                           run_in(check));
+  trellis::Trainer trainer({.batch = kBatch, .epochs = epochs, .drop_last = true}, run_in(step), run_in(check));
   trainer.on_epoch = [&](const trellis::EpochReport &report) {
     for (Value p : trellis::inputs_of_role(*graph, "param")) {
       std::string name(trellis::name_of_input(p));
       check.set_state(name, step.state(name));
     }
     trellis::Score test = trainer.evaluate(held_out);
-    std::printf("epoch %d  loss %.4f  accuracy %.2f %%  test accuracy %.2f %%\n", report.epoch + 1,
-                report.train.loss, 100 * report.train.accuracy, 100 * test.accuracy);
+    std::printf("epoch %d  loss %.4f  accuracy %.2f %%  test accuracy %.2f %%\n", report.epoch + 1, report.train.loss,
+                100 * report.train.accuracy, 100 * test.accuracy);
     return true;
   };
   trainer.run(digits);

@@ -9,15 +9,13 @@ using namespace trellis::nn;
 
 int main() {
   // A layer of one's own: a gain for each feature.
-  Layer scale("Scale",
-              [](Build &b, Value x) { return x * b.param("gain", {x.dtype(), {x.shape().back()}}, "one"); });
+  Layer scale("Scale", [](Build &b, Value x) { return x * b.param("gain", {x.dtype(), {x.shape().back()}}, "one"); });
   // Pre-norm block; three clones have parameters of their own.
   Layer block = residual(LayerNorm() >> Dense(128) >> GELU() >> Dropout(0.1) >> Dense(64) >> scale);
   // A handle that is used twice is one layer with one set of parameters.
   Layer tied = Dense(64).named("tied");
   auto model = Dense(64).named("in") >> clone(block, 3).named("blocks") >> tied >> SiLU() >> tied >>
-               concatenate({Dense(8) >> Tanh(), Dense(8) >> Sigmoid()}).named("heads") >>
-               Dense(10).named("out");
+               concatenate({Dense(8) >> Tanh(), Dense(8) >> Sigmoid()}).named("heads") >> Dense(10).named("out");
 
   auto graph = build_graph(model, {DType::f32, {Dim::symbol("N"), 32}}, "residual");
   int64_t total = 0;

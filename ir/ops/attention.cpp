@@ -13,18 +13,18 @@ void infer_attention(Infer &c) {
     ok = compatible(q.shape[i], k.shape[i]) && compatible(q.shape[i], v.shape[i]);
   ok = ok && compatible(q.shape[r - 1], k.shape[r - 1]) && compatible(k.shape[r - 2], v.shape[r - 2]);
   ok = ok && is_float(q.dtype) && k.dtype == q.dtype && v.dtype == q.dtype;
-  c.require(ok, fmt::format("takes q [..., M, D], k [..., N, D] and v [..., N, E]: {}, {} and {}", q.str(),
-                            k.str(), v.str()));
+  c.require(ok, fmt::format("takes q [..., M, D], k [..., N, D] and v [..., N, E]: {}, {} and {}", q.str(), k.str(),
+                            v.str()));
   if (c.operands.size() > 3) {
     Shape scores = q.shape;
     scores[r - 1] = k.shape[r - 2];
     const Type &m = c.x(3);
     c.require(m.dtype == DType::boolean || m.dtype == q.dtype,
-              fmt::format("the mask is {}, but must be bool (true: visible) or {} (added to the scores)",
-                          m.str(), name(q.dtype)));
+              fmt::format("the mask is {}, but must be bool (true: visible) or {} (added to the scores)", m.str(),
+                          name(q.dtype)));
     bool fits = same(broadcast(m.shape, scores, "attention: mask", c.loc), scores);
-    c.require(fits, fmt::format("the mask is {}, which does not broadcast to {}", m.str(),
-                                Type{q.dtype, scores}.str()));
+    c.require(fits,
+              fmt::format("the mask is {}, which does not broadcast to {}", m.str(), Type{q.dtype, scores}.str()));
   }
   if (!c.attrs.flag(Attr::causal)) c.attrs.erase(Attr::causal);
   Shape out = q.shape;

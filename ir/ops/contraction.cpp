@@ -12,8 +12,7 @@ void infer_dot(Infer &c) {
             fmt::format("operands must have one rank, 2 or more: {} and {}", c.x(0).str(), c.x(1).str()));
   bool ok = compatible(a[r - 1], b[r - 2]);
   Shape out;
-  for (size_t i = 0; i + 2 < r; ++i)
-    ok &= compatible(a[i], b[i]), out.push_back(a[i].is_unknown() ? b[i] : a[i]);
+  for (size_t i = 0; i + 2 < r; ++i) ok &= compatible(a[i], b[i]), out.push_back(a[i].is_unknown() ? b[i] : a[i]);
   c.require(ok, fmt::format("shapes do not fit: {} times {}", c.x(0).str(), c.x(1).str()));
   out.push_back(a[r - 2]), out.push_back(b[r - 1]);
   c.result(c.x(0).dtype, out);
@@ -23,8 +22,7 @@ void interpret_dot(EvalContext &c) {
   const Tensor &a = c.x[0], &b = c.x[1];
   Tensor &y = c.y[0];
   size_t r = y.dims().size();
-  int64_t m = y.dims()[r - 2], n = y.dims()[r - 1], k = a.dims()[r - 1],
-          rows = y.size() / std::max<int64_t>(n, 1);
+  int64_t m = y.dims()[r - 2], n = y.dims()[r - 1], k = a.dims()[r - 1], rows = y.size() / std::max<int64_t>(n, 1);
   for (int64_t i = 0; i < rows * n; ++i) {
     int64_t col = i % n, row = i / n, base = row / m;
     if (is_float(y.dtype())) {
@@ -33,8 +31,7 @@ void interpret_dot(EvalContext &c) {
       y.set(i, s);
     } else {
       int64_t s = 0;
-      for (int64_t p = 0; p < k; ++p)
-        s = add(s, mul(a.get_int(row * k + p), b.get_int((base * k + p) * n + col)));
+      for (int64_t p = 0; p < k; ++p) s = add(s, mul(a.get_int(row * k + p), b.get_int((base * k + p) * n + col)));
       y.set_int(i, s);
     }
   }
@@ -61,8 +58,8 @@ ConvDims conv_dims(const Node &n) {
   d.spatial = int(s);
   d.batch = x[0], d.groups = n.attrs.i_or(Attr::groups, 1);
   d.in_channels = w[1], d.out_channels = w[0].value() / d.groups;
-  d.stride = n.attrs.get_or<Ints>(Attr::stride, Ints(s, 1)),
-  d.lo = n.attrs.get_or<Ints>(Attr::lo, Ints(s, 0)), d.hi = n.attrs.get_or<Ints>(Attr::hi, Ints(s, 0));
+  d.stride = n.attrs.get_or<Ints>(Attr::stride, Ints(s, 1)), d.lo = n.attrs.get_or<Ints>(Attr::lo, Ints(s, 0)),
+  d.hi = n.attrs.get_or<Ints>(Attr::hi, Ints(s, 0));
   d.dilation = n.attrs.get_or<Ints>(Attr::dilation, Ints(s, 1)),
   d.input_dilation = n.attrs.get_or<Ints>(Attr::input_dilation, Ints(s, 1));
   for (size_t i = 0; i < s; ++i)
@@ -177,12 +174,8 @@ Values vjp_conv(Vjp v) {
   Ints start{0, 0}, limit{g * ci, co}, step{1, 1};
   for (size_t i = 0; i < s; ++i) start.push_back(d.kernel[i] - 1), limit.push_back(-1), step.push_back(-1);
   Value flipped = slice(wt, start, limit, step);
-  ConvOptions ox{.stride = d.input_dilation,
-                 .lo = {},
-                 .hi = {},
-                 .dilation = d.dilation,
-                 .input_dilation = d.stride,
-                 .groups = g};
+  ConvOptions ox{
+      .stride = d.input_dilation, .lo = {}, .hi = {}, .dilation = d.dilation, .input_dilation = d.stride, .groups = g};
   ConvOptions ow{.stride = d.dilation,
                  .lo = d.lo,
                  .hi = {},
@@ -202,8 +195,8 @@ Values vjp_conv(Vjp v) {
   // convolution are the batch.
   Ints xperm{2, 1, 0}, back{1, 0};
   for (size_t i = 0; i < s; ++i) xperm.push_back(int64_t(3 + i)), back.push_back(int64_t(2 + i));
-  Value xt = reshape(permute(reshape(x, spatial({d.batch, g, ci}, x.shape())), xperm),
-                     spatial({ci, g * d.batch}, x.shape()));
+  Value xt =
+      reshape(permute(reshape(x, spatial({d.batch, g, ci}, x.shape())), xperm), spatial({ci, g * d.batch}, x.shape()));
   Value dw = permute(conv(xt, permute(dy, axes01), ow), back);
   return {dx, dw};
 }

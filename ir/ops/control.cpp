@@ -18,12 +18,12 @@ static bool fits(const Type &a, const Type &b) {
 
 static void check_inputs(Infer &c, const Graph &body, const std::vector<Type> &given) {
   c.require(body.updates.empty(), fmt::format("body @{} has updates; carry the state instead", body.name));
-  c.require(body.inputs().size() == given.size(), fmt::format("body @{} takes {} inputs, but {} are given",
-                                                              body.name, body.inputs().size(), given.size()));
+  c.require(body.inputs().size() == given.size(),
+            fmt::format("body @{} takes {} inputs, but {} are given", body.name, body.inputs().size(), given.size()));
   for (size_t i = 0; i < given.size(); ++i)
     c.require(fits(body.inputs()[i].type(), given[i]),
-              fmt::format("body @{}: input {} is {}, but {} is given", body.name, i + 1,
-                          body.inputs()[i].type().str(), given[i].str()));
+              fmt::format("body @{}: input {} is {}, but {} is given", body.name, i + 1, body.inputs()[i].type().str(),
+                          given[i].str()));
 }
 static const Type &output(const Graph &body, size_t i) { return body.outputs[i].value.type(); }
 
@@ -68,13 +68,13 @@ void infer_cond(Infer &c) {
             fmt::format("the condition is {}, but must be a bool scalar", c.x().str()));
   const Graph &yes = *c.bodies[0], &no = *c.bodies[1];
   for (const Body &b : c.bodies) check_inputs(c, *b, types_of(c.operands, 1));
-  c.require(yes.outputs.size() == no.outputs.size() && !yes.outputs.empty(),
-            fmt::format("body @{} gives {} results, body @{} {}", yes.name, yes.outputs.size(), no.name,
-                        no.outputs.size()));
+  c.require(
+      yes.outputs.size() == no.outputs.size() && !yes.outputs.empty(),
+      fmt::format("body @{} gives {} results, body @{} {}", yes.name, yes.outputs.size(), no.name, no.outputs.size()));
   for (size_t i = 0; i < yes.outputs.size(); ++i) {
     c.require(fits(output(yes, i), output(no, i)),
-              fmt::format("result {} is {} in body @{}, but {} in body @{}", i + 1, output(yes, i).str(),
-                          yes.name, output(no, i).str(), no.name));
+              fmt::format("result {} is {} in body @{}, but {} in body @{}", i + 1, output(yes, i).str(), yes.name,
+                          output(no, i).str(), no.name));
     c.types.push_back(output(yes, i));
   }
 }
@@ -128,15 +128,13 @@ void infer_loop(Infer &c) {
   c.require(n > 0, "carries nothing");
   c.require(c.attrs.i_or(Attr::trips, 0) >= 0, "'trips' must not be negative");
   for (const Body &b : c.bodies) check_inputs(c, *b, types_of(c.operands));
-  c.require(test.outputs.size() == 1 && output(test, 0).dtype == DType::boolean &&
-                output(test, 0).rank() == 0,
+  c.require(test.outputs.size() == 1 && output(test, 0).dtype == DType::boolean && output(test, 0).rank() == 0,
             fmt::format("body @{} must give one bool scalar", test.name));
   c.require(step.outputs.size() == n,
             fmt::format("body @{} gives {} results, but {} are carried", step.name, step.outputs.size(), n));
   for (size_t i = 0; i < n; ++i) {
-    c.require(fits(output(step, i), c.x(i)),
-              fmt::format("carried value {} is {}, but body @{} gives {}", i + 1, c.x(i).str(), step.name,
-                          output(step, i).str()));
+    c.require(fits(output(step, i), c.x(i)), fmt::format("carried value {} is {}, but body @{} gives {}", i + 1,
+                                                         c.x(i).str(), step.name, output(step, i).str()));
     c.types.push_back(c.x(i));
   }
 }
@@ -177,8 +175,7 @@ void infer_scan(Infer &c) {
   c.require(c.bodies.size() == 1, fmt::format("has one body, {} given", c.bodies.size()));
   const Graph &body = *c.bodies[0];
   int64_t n = int64_t(c.operands.size()), carries = c.attrs.i_or(Attr::carries, 0);
-  c.require(carries >= 0 && carries <= n,
-            fmt::format("'carries' is {}, but {} operands are given", carries, n));
+  c.require(carries >= 0 && carries <= n, fmt::format("'carries' is {}, but {} operands are given", carries, n));
   int64_t slices = c.attrs.i_or(Attr::slices, n - carries);
   c.require(slices >= 0 && slices <= n - carries,
             fmt::format("'carries' is {} and 'slices' {}, but {} operands are given", carries, slices, n));
@@ -201,9 +198,8 @@ void infer_scan(Infer &c) {
     given.push_back(sliced(t));
   }
   check_inputs(c, body, given);
-  c.require(
-      int64_t(body.outputs.size()) >= carries && !body.outputs.empty(),
-      fmt::format("body @{} gives {} results, but {} are carried", body.name, body.outputs.size(), carries));
+  c.require(int64_t(body.outputs.size()) >= carries && !body.outputs.empty(),
+            fmt::format("body @{} gives {} results, but {} are carried", body.name, body.outputs.size(), carries));
   for (size_t i = 0; i < body.outputs.size(); ++i) {
     bool carried = int64_t(i) < carries;
     c.require(!carried || fits(output(body, i), c.x(i)),
@@ -274,8 +270,7 @@ Values vjp_scan(Vjp v) {
       if (is_float(all[i].dtype())) out.push_back(i);
     return out;
   };
-  std::vector<size_t> fcarried = floats(carried), fslices = floats(slices), fcaptured = floats(captured),
-                      fstacked;
+  std::vector<size_t> fcarried = floats(carried), fslices = floats(slices), fcaptured = floats(captured), fstacked;
   Values operands;
   for (size_t i : fcarried) operands.push_back(v.dys[i] ? v.dys[i] : v.graph().splat(carried[i].type(), 0));
   for (size_t i : fcaptured) operands.push_back(v.graph().splat(captured[i].type(), 0));

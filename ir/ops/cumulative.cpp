@@ -43,10 +43,7 @@ void interpret_cumulative(EvalContext &c) {
                          : INFINITY,
         [&](int64_t i) { return x.get(i); }, [&](int64_t i, double v) { y.set(i, v); },
         [&](double a, double v) {
-          return kind == "sum"    ? a + v
-                 : kind == "prod" ? a * v
-                 : kind == "max"  ? ops::max(a, v)
-                                  : ops::min(a, v);
+          return kind == "sum" ? a + v : kind == "prod" ? a * v : kind == "max" ? ops::max(a, v) : ops::min(a, v);
         });
   else
     run(
@@ -57,10 +54,7 @@ void interpret_cumulative(EvalContext &c) {
         [&](int64_t i) { return x.get_int(i); }, [&](int64_t i, int64_t v) { y.set_int(i, v); },
         [&](int64_t a, int64_t v) {
           bool less = is_unsigned_int(t) ? uint64_t(a) < uint64_t(v) : a < v;
-          return kind == "sum"             ? ops::add(a, v)
-                 : kind == "prod"          ? ops::mul(a, v)
-                 : (kind == "max") == less ? v
-                                           : a;
+          return kind == "sum" ? ops::add(a, v) : kind == "prod" ? ops::mul(a, v) : (kind == "max") == less ? v : a;
         });
 }
 
@@ -92,12 +86,10 @@ static Value vjp_cumulative_prod(Value x, Value dy, int64_t axis, bool exclusive
 }
 
 // Each y comes from the position of the last element that exceeded all before it.
-static Value vjp_cumulative_extreme(Value x, Value dy, int64_t axis, bool most, bool exclusive,
-                                    bool reverse) {
+static Value vjp_cumulative_extreme(Value x, Value dy, int64_t axis, bool most, bool exclusive, bool reverse) {
   if (x.shape()[size_t(axis)].value() == 0) return dy;
   if (reverse)
-    return flip(vjp_cumulative_extreme(flip(x, {axis}), flip(dy, {axis}), axis, most, exclusive, false),
-                {axis});
+    return flip(vjp_cumulative_extreme(flip(x, {axis}), flip(dy, {axis}), axis, most, exclusive, false), {axis});
   if (exclusive) dy = shift(dy, axis, 1, true, 0); // y_j came from x_(j-1) and before
   Value before = cumulative(x, most ? "max" : "min", axis, true);
   Value exceeds = most ? lt(before, x) : lt(x, before);

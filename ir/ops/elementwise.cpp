@@ -54,8 +54,7 @@ void interpret_cast(EvalContext &c) {
 
 void infer_bitcast(Infer &c) {
   DType to = c.attrs.get<DType>(Attr::dtype);
-  c.require(size_of(to) == size_of(c.x().dtype),
-            fmt::format("{} and {} differ in width", name(c.x().dtype), name(to)));
+  c.require(size_of(to) == size_of(c.x().dtype), fmt::format("{} and {} differ in width", name(c.x().dtype), name(to)));
   c.require((to == DType::boolean) == (c.x().dtype == DType::boolean), "the bits of a bool are not defined");
   c.result(to, c.x().shape);
 }

@@ -43,8 +43,7 @@ void infer_scatter(Infer &c) {
 
 // Calls f(element of the gathered tensor, element of data) for every index in range, in row-major order of
 // the indices.
-template <class F>
-static void for_each_indexed(const Tensor &data, const Tensor &indices, int64_t axis, F f) {
+template <class F> static void for_each_indexed(const Tensor &data, const Tensor &indices, int64_t axis, F f) {
   AxisWalk walk(data.dims(), axis);
   int64_t outer = walk.lines / std::max<int64_t>(walk.inner, 1), count = indices.size();
   for (int64_t k = 0; k < count; ++k) {
@@ -77,17 +76,11 @@ void interpret_scatter(EvalContext &c) {
       copy_element(y, to, u, from);
     } else if (is_float(t)) {
       double a = y.get(to), v = u.get(from);
-      y.set(to, kind == "sum"    ? a + v
-                : kind == "prod" ? a * v
-                : kind == "max"  ? ops::max(a, v)
-                                 : ops::min(a, v));
+      y.set(to, kind == "sum" ? a + v : kind == "prod" ? a * v : kind == "max" ? ops::max(a, v) : ops::min(a, v));
     } else {
       int64_t a = y.get_int(to), v = u.get_int(from);
       bool less = is_unsigned_int(t) ? uint64_t(a) < uint64_t(v) : a < v;
-      y.set_int(to, kind == "sum"             ? ops::add(a, v)
-                    : kind == "prod"          ? ops::mul(a, v)
-                    : (kind == "max") == less ? v
-                                              : a);
+      y.set_int(to, kind == "sum" ? ops::add(a, v) : kind == "prod" ? ops::mul(a, v) : (kind == "max") == less ? v : a);
     }
   });
 }

@@ -9,8 +9,8 @@ void infer_cross_entropy(Infer &c) {
   const Type &x = c.x(0), &l = c.x(1);
   bool ok = is_float(x.dtype) && is_integer(l.dtype) && x.rank() >= 1 && l.rank() == x.rank() - 1;
   for (size_t i = 0; ok && i < l.shape.size(); ++i) ok = compatible(x.shape[i], l.shape[i]);
-  c.require(ok, fmt::format("takes floating-point logits [..., C] and integer labels [...]: {} and {}",
-                            x.str(), l.str()));
+  c.require(ok,
+            fmt::format("takes floating-point logits [..., C] and integer labels [...]: {} and {}", x.str(), l.str()));
   c.result(x.dtype, {});
 }
 

@@ -105,15 +105,14 @@ Values vjp_expand(Vjp v) {
 
 void infer_slice(Infer &c) {
   size_t r = size_t(c.x().rank());
-  Ints start = c.attrs.ints(Attr::start), limit = c.attrs.ints(Attr::limit),
-       step = per_axis(c, Attr::step, r, 1);
+  Ints start = c.attrs.ints(Attr::start), limit = c.attrs.ints(Attr::limit), step = per_axis(c, Attr::step, r, 1);
   c.require(start.size() == r && limit.size() == r, fmt::format("'start' and 'limit' need {} entries", r));
   Shape out;
   for (size_t k = 0; k < r; ++k) {
     Dim d = c.x().shape[k];
     c.require(step[k] != 0, fmt::format("axis {}: the step is 0", k));
-    int64_t count = step[k] > 0 ? (limit[k] - start[k] + step[k] - 1) / step[k]
-                                : (start[k] - limit[k] - step[k] - 1) / -step[k];
+    int64_t count =
+        step[k] > 0 ? (limit[k] - start[k] + step[k] - 1) / step[k] : (start[k] - limit[k] - step[k] - 1) / -step[k];
     count = std::max<int64_t>(count, 0);
     if (d.is_static() && count) {
       int64_t last = start[k] + (count - 1) * step[k];
@@ -193,8 +192,8 @@ ReadMap map_pad(const Node &n, const std::vector<Index> &i) {
 Values vjp_pad(Vjp v) {
   const Node &n = v.node;
   const Ints &lo = n.attrs.ints(Attr::lo), &hi = n.attrs.ints(Attr::hi);
-  Ints interior = n.attrs.get_or<Ints>(Attr::interior, Ints(lo.size(), 0)), zero(lo.size(), 0), start, limit,
-       step, minus_lo, minus_hi;
+  Ints interior = n.attrs.get_or<Ints>(Attr::interior, Ints(lo.size(), 0)), zero(lo.size(), 0), start, limit, step,
+       minus_lo, minus_hi;
   for (size_t k = 0; k < lo.size(); ++k) minus_lo.push_back(-lo[k]), minus_hi.push_back(-hi[k]);
   Value dx = pad(v.dy, minus_lo, minus_hi);
   for (size_t k = 0; k < lo.size(); ++k)
@@ -212,16 +211,14 @@ void infer_window(Infer &c) {
   Ints stride = per_axis(c, Attr::stride, k, 1), dilation = per_axis(c, Attr::dilation, k, 1);
   Shape out(c.x().shape.begin(), c.x().shape.end() - std::ptrdiff_t(k));
   for (size_t a = 0; a < k; ++a) {
-    c.require(size[a] > 0 && stride[a] > 0 && dilation[a] > 0,
-              "'size', 'stride' and 'dilation' must be positive");
+    c.require(size[a] > 0 && stride[a] > 0 && dilation[a] > 0, "'size', 'stride' and 'dilation' must be positive");
     Dim d = c.x().shape[r - k + a];
     int64_t span = (size[a] - 1) * dilation[a] + 1;
     if (!d.is_static()) {
       out.push_back(Dim::unknown());
       continue;
     }
-    c.require(d.value() >= span,
-              fmt::format("a window of {} does not fit in an axis of {}", span, d.value()));
+    c.require(d.value() >= span, fmt::format("a window of {} does not fit in an axis of {}", span, d.value()));
     out.push_back((d.value() - span) / stride[a] + 1);
   }
   for (int64_t s : size) out.push_back(s);
@@ -251,16 +248,14 @@ void infer_unwindow(Infer &c) {
   bool ok = true;
   for (size_t a = 0; a < r - k; ++a) ok &= compatible(from[a], to[a]);
   for (size_t a = 0; a < k; ++a) {
-    c.require(size[a] > 0 && stride[a] > 0 && dilation[a] > 0,
-              "'size', 'stride' and 'dilation' must be positive");
+    c.require(size[a] > 0 && stride[a] > 0 && dilation[a] > 0, "'size', 'stride' and 'dilation' must be positive");
     ok &= compatible(from[r + a], size[a]);
     Dim d = to[r - k + a];
     if (!d.is_static()) continue;
     int64_t span = (size[a] - 1) * dilation[a] + 1;
     ok &= d.value() >= span && compatible(from[r - k + a], (d.value() - span) / stride[a] + 1);
   }
-  c.require(ok,
-            fmt::format("{} is not what this window shows of {}", c.x().str(), Type{c.x().dtype, to}.str()));
+  c.require(ok, fmt::format("{} is not what this window shows of {}", c.x().str(), Type{c.x().dtype, to}.str()));
   c.result(c.x().dtype, to);
 }
 
@@ -277,8 +272,7 @@ static void guard(std::vector<IndexGuard> &guards, const Index &e, int64_t lo, i
 // All (o, k) with o * stride + k * dilation = i. Either o is counted, or k, or (without dilation) the windows
 // that can reach i are: those are o = i / stride - t with k = i mod stride + t * stride. The shortest list is
 // taken; windows that do not overlap give a single entry.
-static std::vector<Shown> shown(const Index &i, int64_t windows, int64_t size, int64_t stride,
-                                int64_t dilation) {
+static std::vector<Shown> shown(const Index &i, int64_t windows, int64_t size, int64_t stride, int64_t dilation) {
   std::vector<Shown> out;
   if (size == 1) dilation = 1;
   int64_t reach = dilation == 1 ? (size + stride - 1) / stride : size;
@@ -350,8 +344,8 @@ void infer_concat(Infer &c) {
         ok = compatible(s[d], out[d]);
         if (out[d].is_unknown()) out[d] = s[d];
       }
-    c.require(ok, fmt::format("operand {} is {}, which does not fit {} along axis {}", i + 1, c.x(i).str(),
-                              c.x().str(), axis));
+    c.require(ok, fmt::format("operand {} is {}, which does not fit {} along axis {}", i + 1, c.x(i).str(), c.x().str(),
+                              axis));
   }
   if (c.operands.size() > 1) out[axis] = known ? Dim(extent) : Dim::unknown();
   c.result(c.x().dtype, out);

@@ -59,22 +59,19 @@ template <class T> T abs(T a) {
 template <class T> T rem(T a, T b) {
   if constexpr (std::is_floating_point_v<T>)
     return std::fmod(a, b);
-  else if (b == 0 || (std::is_signed_v<T> && b == T(-1))) return 0;
+  else if (b == 0 || (std::is_signed_v<T> && b == T(-1)))
+    return 0;
   else
     return a % b;
 }
 /// Elements narrower than T come extended, so a count between their width and T's needs no care here.
 template <class T> T shl(T a, T n) { return uint64_t(n) >= 64 ? 0 : T(uint64_t(a) << n); }
-template <class T> T shr(T a, T n) {
-  return uint64_t(n) < 64 ? a >> n : std::is_signed_v<T> && a < 0 ? T(-1) : T(0);
-}
+template <class T> T shr(T a, T n) { return uint64_t(n) < 64 ? a >> n : std::is_signed_v<T> && a < 0 ? T(-1) : T(0); }
 
 inline constexpr double kTwoOverRootPi = 1.1283791670955126; // 2 / sqrt(pi)
 inline constexpr double kRootHalf = 0.70710678118654752;
 inline constexpr double kTrigLimit = 131072; // see sin_large
-inline double alpha(const Node &n, double otherwise) {
-  return n.attrs.get_or<double>(Attr::alpha, otherwise);
-}
+inline double alpha(const Node &n, double otherwise) { return n.attrs.get_or<double>(Attr::alpha, otherwise); }
 
 using Ints = std::vector<int64_t>;
 
@@ -111,14 +108,12 @@ Ints axes_from(int64_t first, int rank), axes_before(int64_t end);
 void infer_input(Infer &), infer_constant(Infer &), infer_iota(Infer &);
 void interpret_input(EvalContext &), interpret_constant(EvalContext &), interpret_iota(EvalContext &);
 // movement.cpp
-void infer_reshape(Infer &), infer_permute(Infer &), infer_expand(Infer &), infer_slice(Infer &),
-    infer_pad(Infer &), infer_window(Infer &), infer_unwindow(Infer &), infer_concat(Infer &);
-ReadMap map_reshape(const Node &, const std::vector<Index> &),
-    map_permute(const Node &, const std::vector<Index> &),
+void infer_reshape(Infer &), infer_permute(Infer &), infer_expand(Infer &), infer_slice(Infer &), infer_pad(Infer &),
+    infer_window(Infer &), infer_unwindow(Infer &), infer_concat(Infer &);
+ReadMap map_reshape(const Node &, const std::vector<Index> &), map_permute(const Node &, const std::vector<Index> &),
     map_expand(const Node &, const std::vector<Index> &), map_slice(const Node &, const std::vector<Index> &),
     map_pad(const Node &, const std::vector<Index> &), map_window(const Node &, const std::vector<Index> &),
-    map_unwindow(const Node &, const std::vector<Index> &),
-    map_concat(const Node &, const std::vector<Index> &);
+    map_unwindow(const Node &, const std::vector<Index> &), map_concat(const Node &, const std::vector<Index> &);
 Values vjp_reshape(Vjp), vjp_permute(Vjp), vjp_expand(Vjp), vjp_slice(Vjp), vjp_pad(Vjp), vjp_window(Vjp),
     vjp_unwindow(Vjp), vjp_concat(Vjp);
 // elementwise.cpp
@@ -128,14 +123,13 @@ Values vjp_pow(Vjp);
 /// Of sin_large and cos_large: `slope` is the derivative in x beyond the limit.
 Values vjp_large(Vjp, Value slope);
 // pointwise.cpp
-Values expand_le(Expand), expand_bit_not(Expand), expand_gelu_tanh(Expand), expand_sinh(Expand),
-    expand_cosh(Expand), expand_asinh(Expand), expand_acosh(Expand), expand_atanh(Expand);
+Values expand_le(Expand), expand_bit_not(Expand), expand_gelu_tanh(Expand), expand_sinh(Expand), expand_cosh(Expand),
+    expand_asinh(Expand), expand_acosh(Expand), expand_atanh(Expand);
 // reduce.cpp
 void infer_reduce(Infer &), infer_reducing(Infer &), infer_arg(Infer &);
 void interpret_reduce(EvalContext &);
 Values vjp_reduce(Vjp), vjp_logsumexp(Vjp);
-Values expand_mean(Expand), expand_var(Expand), expand_logsumexp(Expand), expand_argmax(Expand),
-    expand_argmin(Expand);
+Values expand_mean(Expand), expand_var(Expand), expand_logsumexp(Expand), expand_argmax(Expand), expand_argmin(Expand);
 // cumulative.cpp
 void infer_cumulative(Infer &);
 void interpret_cumulative(EvalContext &);
@@ -150,8 +144,8 @@ void interpret_dot(EvalContext &), interpret_conv(EvalContext &);
 Values vjp_dot(Vjp), vjp_conv(Vjp);
 Values expand_dot(Expand), expand_conv(Expand);
 // norm.cpp
-void infer_softmax(Infer &), infer_layer_norm(Infer &), infer_batch_norm(Infer &),
-    infer_batch_norm_inference(Infer &), infer_group_norm(Infer &);
+void infer_softmax(Infer &), infer_layer_norm(Infer &), infer_batch_norm(Infer &), infer_batch_norm_inference(Infer &),
+    infer_group_norm(Infer &);
 Values expand_softmax(Expand), expand_log_softmax(Expand), expand_layer_norm(Expand), expand_rms_norm(Expand),
     expand_batch_norm(Expand), expand_batch_norm_inference(Expand), expand_group_norm(Expand);
 Values vjp_softmax(Vjp), vjp_log_softmax(Vjp), vjp_layer_norm(Vjp), vjp_rms_norm(Vjp), vjp_batch_norm(Vjp);
@@ -164,8 +158,7 @@ void infer_pool(Infer &);
 Values expand_max_pool(Expand), expand_avg_pool(Expand);
 // random.cpp
 void infer_random_bits(Infer &), infer_random_real(Infer &), infer_dropout(Infer &);
-Values expand_random_bits(Expand), expand_random_uniform(Expand), expand_random_normal(Expand),
-    expand_dropout(Expand);
+Values expand_random_bits(Expand), expand_random_uniform(Expand), expand_random_normal(Expand), expand_dropout(Expand);
 // attention.cpp
 void infer_attention(Infer &);
 Values expand_attention(Expand);

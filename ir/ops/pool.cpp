@@ -13,9 +13,7 @@ struct Pool {
 
 static Pool pool_of(const Attrs &a) {
   Ints size = a.ints(Attr::size);
-  auto list = [&](Attr which, int64_t otherwise) {
-    return a.get_or<Ints>(which, Ints(size.size(), otherwise));
-  };
+  auto list = [&](Attr which, int64_t otherwise) { return a.get_or<Ints>(which, Ints(size.size(), otherwise)); };
   return {size, list(Attr::stride, 1), list(Attr::lo, 0), list(Attr::hi, 0), list(Attr::dilation, 1)};
 }
 

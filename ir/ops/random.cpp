@@ -22,8 +22,7 @@ void infer_random_bits(Infer &c) {
   const Shape &shape = c.attrs.get<Shape>(Attr::shape);
   check_random(c, shape);
   DType t = c.attrs.get<DType>(Attr::dtype);
-  c.require(t == DType::u32 || t == DType::u64,
-            fmt::format("'dtype' is {}, but must be u32 or u64", name(t)));
+  c.require(t == DType::u32 || t == DType::u64, fmt::format("'dtype' is {}, but must be u32 or u64", name(t)));
   c.result(t, shape);
 }
 void infer_random_real(Infer &c) {
@@ -55,8 +54,7 @@ static Words threefry(Value seed, const Shape &shape, int64_t stream) {
   Value k0 = cast(seed, DType::u32), k1 = cast(shr(seed, 32), DType::u32);
   Value k2 = bit_xor(bit_xor(k0, k1), double(0x1BD11BDA));
   const Value keys[] = {k0, k1, k2};
-  Value x0 =
-      row_major_index(g, shape, axes_before(int64_t(shape.size())), DType::u32) + broadcast_to(k0, shape);
+  Value x0 = row_major_index(g, shape, axes_before(int64_t(shape.size())), DType::u32) + broadcast_to(k0, shape);
   Value x1 = broadcast_to(k1 + double(stream), shape);
   for (int round = 0; round < kRounds; ++round) {
     x0 = x0 + x1;

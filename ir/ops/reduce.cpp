@@ -116,10 +116,7 @@ void interpret_reduce(EvalContext &c) {
   for_each(x, axes, [&](int64_t e, int64_t o) {
     int64_t a = y.get_int(o), v = x.get_int(e);
     bool less = is_unsigned_int(t) ? uint64_t(a) < uint64_t(v) : a < v;
-    y.set_int(o, kind == "sum"             ? ops::add(a, v)
-                 : kind == "prod"          ? ops::mul(a, v)
-                 : (kind == "max") == less ? v
-                                           : a);
+    y.set_int(o, kind == "sum" ? ops::add(a, v) : kind == "prod" ? ops::mul(a, v) : (kind == "max") == less ? v : a);
   });
 }
 
@@ -138,8 +135,7 @@ static Value vjp_prod(Value x, Value dy, const Ints &axes) {
   for (size_t i = lead; i < apart.size(); ++i) n *= apart[i].value();
   flat.push_back(n);
   Value f = reshape(moved, flat);
-  Value others =
-      cumulative(f, "prod", int64_t(lead), true) * cumulative(f, "prod", int64_t(lead), true, true);
+  Value others = cumulative(f, "prod", int64_t(lead), true) * cumulative(f, "prod", int64_t(lead), true, true);
   return permute(reshape(others, apart), inverse) * spread(dy, axes, x.shape());
 }
 

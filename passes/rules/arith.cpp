@@ -8,8 +8,7 @@
 namespace trellis {
 
 namespace {
-const Pattern x = Pattern::variable(0), y = Pattern::variable(1), z = Pattern::variable(2),
-              w = Pattern::variable(3);
+const Pattern x = Pattern::variable(0), y = Pattern::variable(1), z = Pattern::variable(2), w = Pattern::variable(3);
 const Pattern c = Pattern::constant(4), d = Pattern::constant(5);
 constexpr auto exact = Exactness::exact;
 constexpr auto finite = Exactness::finite;
@@ -47,8 +46,7 @@ bool holds(DType b, DType a) {
 Value cast_of_cast(const Match &m) {
   DType from = m[x].dtype(), middle = m.root.node->operands[0].dtype(), to = m.root.dtype();
   if (!holds(middle, from)) return {};
-  if (!is_float(from) && is_float(middle) && !is_float(to) && to != DType::boolean && !holds(to, from))
-    return {};
+  if (!is_float(from) && is_float(middle) && !is_float(to) && to != DType::boolean && !holds(to, from)) return {};
   return cast(m[x], to);
 }
 
@@ -125,8 +123,7 @@ const std::vector<Rule> &arith_rules() {
       {"select-select-no", p::select(x, y, p::select(x, z, w)), p::select(x, y, w)},
 
       // --- casts ---
-      {"cast-same", p::cast(x),
-       [](const Match &m) { return m[x].dtype() == m.root.dtype() ? m[x] : Value{}; }},
+      {"cast-same", p::cast(x), [](const Match &m) { return m[x].dtype() == m.root.dtype() ? m[x] : Value{}; }},
       {"cast-cast", p::cast(p::cast(x)), cast_of_cast},
   };
   return rules;

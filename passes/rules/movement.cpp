@@ -8,8 +8,7 @@ namespace trellis {
 namespace {
 using Ints = std::vector<int64_t>;
 namespace p = pattern;
-const Pattern x = Pattern::variable(0), y = Pattern::variable(1), f = Pattern::variable(2),
-              c = Pattern::constant(4);
+const Pattern x = Pattern::variable(0), y = Pattern::variable(1), f = Pattern::variable(2), c = Pattern::constant(4);
 constexpr auto exact = Exactness::exact;
 constexpr auto inexact = Exactness::inexact;
 constexpr auto any_dtype = Domain::any;
@@ -87,9 +86,7 @@ Value permute_of_unit_reshape(const Match &m) {
     if (axis_of[size_t(k)] >= 0) perm.push_back(axis_of[size_t(k)]);
   return reshape(permute(m[x], perm), m.root.shape());
 }
-Value permute_of_expand(const Match &m) {
-  return expand(permute(m[x], m.attrs().ints(Attr::perm)), m.root.shape());
-}
+Value permute_of_expand(const Match &m) { return expand(permute(m[x], m.attrs().ints(Attr::perm)), m.root.shape()); }
 
 // --- slice and pad ---
 
@@ -106,8 +103,7 @@ Value slice_of_slice(const Match &m) {
        t2 = list(out, Attr::step, 1, r);
   Ints start, limit, step;
   for (size_t k = 0; k < r; ++k) {
-    int64_t count = m.root.shape()[k].value(), s = count ? s1[k] + s2[k] * t1[k] : 0,
-            t = count ? t1[k] * t2[k] : 1;
+    int64_t count = m.root.shape()[k].value(), s = count ? s1[k] + s2[k] * t1[k] : 0, t = count ? t1[k] * t2[k] : 1;
     start.push_back(s), step.push_back(t), limit.push_back(s + t * count);
   }
   return slice(m[x], start, limit, step);
@@ -264,8 +260,7 @@ Value dot_of_shared(const Match &m) {
 const std::vector<Rule> &movement_rules() {
   static const std::vector<Rule> rules = {
       {"reshape-same", p::reshape(x), same_as_root},
-      {"reshape-reshape", p::reshape(p::reshape(x)),
-       [](const Match &m) { return reshape(m[x], m.root.shape()); }},
+      {"reshape-reshape", p::reshape(p::reshape(x)), [](const Match &m) { return reshape(m[x], m.root.shape()); }},
       {"reshape-expand", p::reshape(p::expand(x)), reshape_of_expand},
       {"reshape-reduce", p::reshape(p::reduce(x)), reshape_of_reduce},
       {"reshape-splat", p::reshape(p::expand(c)), [](const Match &m) { return splat_like(m, m[c]); }},

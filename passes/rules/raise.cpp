@@ -35,8 +35,7 @@ Pattern sum(Pattern of) { return p::reduce(of).with({{Attr::kind, std::string("s
 Pattern largest(Pattern of) { return p::reduce(of).with({{Attr::kind, std::string("max")}}); }
 const Ints &axes_of(Value v) { return v.node->attrs.ints(Attr::axes); }
 bool is_constant(Value v) {
-  return v.node->op == Op::constant || splat_of(v) ||
-         (v.node->op == Op::expand && is_constant(v.node->operands[0]));
+  return v.node->op == Op::constant || splat_of(v) || (v.node->op == Op::expand && is_constant(v.node->operands[0]));
 }
 
 // --- means and norms ---
@@ -90,8 +89,7 @@ Value along_one_axis(const Match &m, Op op) {
   for (const Pattern *place : {&first, &second}) {
     Value v = m[*place];
     if (!v) continue;
-    if (axes_of(v).size() != 1 || !v.node->attrs.flag(Attr::keep) || (axis >= 0 && axes_of(v)[0] != axis))
-      return {};
+    if (axes_of(v).size() != 1 || !v.node->attrs.flag(Attr::keep) || (axis >= 0 && axes_of(v)[0] != axis)) return {};
     axis = axes_of(v)[0];
   }
   return m.graph().make(op, {m[x]}, {{Attr::axis, axis}});
@@ -106,8 +104,7 @@ Value shifted(const Match &m) {
 }
 Value to_logsumexp(const Match &m) {
   const Node &n = *m[second].node;
-  if (axes_of(m[first]) != axes_of(m[second]) || !m[first].node->attrs.flag(Attr::keep) ||
-      !n.attrs.flag(Attr::keep))
+  if (axes_of(m[first]) != axes_of(m[second]) || !m[first].node->attrs.flag(Attr::keep) || !n.attrs.flag(Attr::keep))
     return {};
   return m.graph().make(Op::logsumexp, {m[x]}, {{Attr::axes, axes_of(m[first])}, {Attr::keep, true}});
 }
@@ -145,8 +142,7 @@ Value unscaled(Value v, double &scale) {
 bool is_causal(Value mask) {
   if (mask.node->op != Op::constant) return false;
   const Tensor &t = mask.node->attrs.get<Tensor>(Attr::value);
-  int64_t r = t.rank(), rows = r < 2 ? 0 : t.dims()[size_t(r - 2)],
-          cols = r < 2 ? 0 : t.dims()[size_t(r - 1)];
+  int64_t r = t.rank(), rows = r < 2 ? 0 : t.dims()[size_t(r - 2)], cols = r < 2 ? 0 : t.dims()[size_t(r - 1)];
   if (rows < 2 || rows != cols || t.size() != rows * cols) return false;
   for (int64_t i = 0; i < rows; ++i)
     for (int64_t j = 0; j < cols; ++j) {
@@ -162,8 +158,8 @@ bool is_causal(Value mask) {
 Value to_attention(const Match &m) {
   Value scores = m[x];
   if (m[first].node->attrs.i_or(Attr::axis, scores.rank() - 1) != scores.rank() - 1) return {};
-  static const Pattern added = x + y, chosen = p::select(x, y, -INFINITY), product = p::dot(x, y),
-                       scaled = product * c, divided = product / c;
+  static const Pattern added = x + y, chosen = p::select(x, y, -INFINITY), product = p::dot(x, y), scaled = product * c,
+                       divided = product / c;
   Match s;
   Value mask;
   double scale = 1;
@@ -253,13 +249,10 @@ void add(std::vector<Rule> &rules, std::string name, std::vector<Pattern> spelli
 }
 // `a` divided by the root of `square`, in three spellings.
 std::vector<Pattern> over_root(const Pattern &a, const Pattern &square) {
-  return {a / p::expand(p::sqrt(square)), a * p::expand(1 / p::sqrt(square)),
-          a * p::expand(p::rsqrt(square))};
+  return {a / p::expand(p::sqrt(square)), a * p::expand(1 / p::sqrt(square)), a * p::expand(p::rsqrt(square))};
 }
 // Half of x times `d`; exporters put the half in three places.
-std::vector<Pattern> half_of_x_times(const Pattern &d) {
-  return {(x * d) * 0.5, (x * 0.5) * d, x * (d * 0.5)};
-}
+std::vector<Pattern> half_of_x_times(const Pattern &d) { return {(x * d) * 0.5, (x * 0.5) * d, x * (d * 0.5)}; }
 } // namespace
 
 const RuleSet &raise_rules() {
@@ -281,8 +274,8 @@ const RuleSet &raise_rules() {
 
     // (x - mean(x)) / sqrt(variance + epsilon), divided or times the inverse
     const Pattern distance = x + p::expand(-p::mean(x).as(first));
-    const Pattern spread[] = {p::mean(distance * distance).as(second),
-                              p::mean(p::pow(distance, 2)).as(second), p::var(x).as(second)};
+    const Pattern spread[] = {p::mean(distance * distance).as(second), p::mean(p::pow(distance, 2)).as(second),
+                              p::var(x).as(second)};
     for (size_t i = 0; i < std::size(spread); ++i)
       add(r, fmt::format("layer-norm-{}", i + 1), over_root(distance, spread[i] + c), to_layer_norm);
     r.push_back({"layer-norm-scale", p::layer_norm(x).as(first) * y, affine, inexact, floats});
@@ -296,18 +289,15 @@ const RuleSet &raise_rules() {
     // e^x / sum e^x; a largest element that is subtracted first changes nothing
     const Pattern power = p::exp(x);
     r.push_back({"softmax", power / p::expand(sum(power).as(first)), to_softmax, inexact, floats});
-    r.push_back(
-        {"softmax-inverse", power * p::expand(1 / sum(power).as(first)), to_softmax, inexact, floats});
+    r.push_back({"softmax-inverse", power * p::expand(1 / sum(power).as(first)), to_softmax, inexact, floats});
     const Pattern below = x + p::expand(-largest(x).as(first));
     r.push_back({"softmax-shift", p::softmax(below), shifted, inexact, floats});
     r.push_back({"log-softmax-shift", p::log_softmax(below), shifted, inexact, floats});
-    r.push_back({"logsumexp", p::log(sum(p::exp(below)).as(second)) + largest(x).as(first), to_logsumexp,
-                 inexact, floats});
+    r.push_back(
+        {"logsumexp", p::log(sum(p::exp(below)).as(second)) + largest(x).as(first), to_logsumexp, inexact, floats});
     r.push_back({"log-of-softmax", p::log(p::softmax(x).as(first)), log_of_softmax, inexact, floats});
-    r.push_back(
-        {"log-softmax", x + p::expand(-p::log(sum(power).as(first))), to_log_softmax, inexact, floats});
-    r.push_back(
-        {"log-softmax-lse", x + p::expand(-p::logsumexp(x).as(first)), to_log_softmax, inexact, floats});
+    r.push_back({"log-softmax", x + p::expand(-p::log(sum(power).as(first))), to_log_softmax, inexact, floats});
+    r.push_back({"log-softmax-lse", x + p::expand(-p::logsumexp(x).as(first)), to_log_softmax, inexact, floats});
 
     r.push_back({"attention", p::dot(p::softmax(x).as(first), y), to_attention, inexact, floats});
 
@@ -318,8 +308,7 @@ const RuleSet &raise_rules() {
     add(r, "hard-swish", {x * p::hard_sigmoid(x).as(first), (x * six) / 6, (x * six) * sixth_of}, to_hard_swish);
 
     const Pattern product = p::conv(x, w).as(first);
-    r.push_back(
-        {"batch-norm", p::batch_norm_inference(x, y, w, third, fourth), scale_and_shift, inexact, floats});
+    r.push_back({"batch-norm", p::batch_norm_inference(x, y, w, third, fourth), scale_and_shift, inexact, floats});
     r.push_back({"conv-scale", product * y, conv_scale, inexact, floats});
     r.push_back({"conv-bias-scale", (product + third) * y, conv_scale, inexact, floats});
 

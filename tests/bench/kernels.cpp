@@ -8,20 +8,18 @@ static std::string graph(const std::string &inputs, const std::string &body) {
 }
 
 static KernelBench dot(int m, int n, int k) {
-  return {
-      fmt::format("dot/{}x{}x{}", m, n, k),
-      graph(fmt::format("%x: f32[{}, {}]", m, k),
-            fmt::format("  param %w : f32[{}, {}] init(normal(1))\n  %y = dot %x, %w\n  return %y", k, n))};
+  return {fmt::format("dot/{}x{}x{}", m, n, k),
+          graph(fmt::format("%x: f32[{}, {}]", m, k),
+                fmt::format("  param %w : f32[{}, {}] init(normal(1))\n  %y = dot %x, %w\n  return %y", k, n))};
 }
 
 static KernelBench conv(int size, int in, int out, int kernel, int stride) {
   int pad = kernel / 2;
-  return {
-      fmt::format("conv/{0}x{0}x{1}to{2}_{3}x{3}s{4}", size, in, out, kernel, stride),
-      graph(fmt::format("%x: f32[1, {0}, {1}, {1}]", in, size),
-            fmt::format("  param %w : f32[{0}, {1}, {2}, {2}] init(he_normal)\n"
-                        "  %y = conv %x, %w, lo=[{3}, {3}], hi=[{3}, {3}], stride=[{4}, {4}]\n  return %y",
-                        out, in, kernel, pad, stride))};
+  return {fmt::format("conv/{0}x{0}x{1}to{2}_{3}x{3}s{4}", size, in, out, kernel, stride),
+          graph(fmt::format("%x: f32[1, {0}, {1}, {1}]", in, size),
+                fmt::format("  param %w : f32[{0}, {1}, {2}, {2}] init(he_normal)\n"
+                            "  %y = conv %x, %w, lo=[{3}, {3}], hi=[{3}, {3}], stride=[{4}, {4}]\n  return %y",
+                            out, in, kernel, pad, stride))};
 }
 
 std::vector<KernelBench> contractions() {

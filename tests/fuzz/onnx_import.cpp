@@ -13,8 +13,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
   try {
     onnx::describe(file);
   } catch (const CompileError &) {}
-  for (bool trainable : {false, true})
-    try {
+  for (bool trainable : {false, true}) try {
       onnx::ImportOptions options;
       options.trainable = trainable;
       for (const std::string &s : symbols(*onnx::interface_of(file).inputs)) options.dims[s] = kOpenDim;

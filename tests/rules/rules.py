@@ -1,6 +1,7 @@
 """The repository's own rules. `rules.py SOURCE RULE` prints what breaks the rule and exits with 1."""
 import pathlib
 import re
+import subprocess
 import sys
 
 root = pathlib.Path(sys.argv[1]).resolve()
@@ -85,6 +86,13 @@ def words():
                     yield f"{path.relative_to(root)}:{number}: {found[0]}"
 
 
-broken = list({f.__name__: f for f in (layers, places, size, ops, words)}[sys.argv[2]]())
+def format():
+    """Sources are as .clang-format has them."""
+    sources = [str(p) for p in files(suffixes={".cpp", ".h", ".c"})]
+    told = subprocess.run(["clang-format-19", "--dry-run", "--Werror", *sources], capture_output=True, text=True)
+    yield from (line for line in told.stderr.splitlines() if "error:" in line)
+
+
+broken = list({f.__name__: f for f in (format, layers, places, size, ops, words)}[sys.argv[2]]())
 print("\n".join(broken))
 sys.exit(1 if broken else 0)

@@ -97,9 +97,8 @@ TEST_F(Aot, SharedLibraryServesAPlainCProgram) {
   write_shared_library(in("libaccumulate.so"), samples::accumulate(), t, options);
   write_c_header(in("accumulate.h"), samples::accumulate(), t, options);
   text("client.c", kClient);
-  shell(
-      fmt::format("cd {} && cc -std=c99 -Wall -Wextra -Werror -pedantic client.c -L. -laccumulate -o client",
-                  folder.string()));
+  shell(fmt::format("cd {} && cc -std=c99 -Wall -Wextra -Werror -pedantic client.c -L. -laccumulate -o client",
+                    folder.string()));
   expect_output(shell(fmt::format("LD_LIBRARY_PATH={0} {0}/client", folder.string())));
 }
 
@@ -111,10 +110,9 @@ TEST_F(Aot, ObjectServesCAndCxxPrograms) {
   write_object(in("accumulate.o"), samples::accumulate(), t, options);
   write_c_header(in("accumulate.h"), samples::accumulate(), t, options);
   text("client.c", kClient);
-  shell(fmt::format(
-      "cd {} && cc -std=c99 client.c accumulate.o -lm -lpthread -o client && cp client.c client.cc && "
-      "c++ -Wall -Wextra -Werror client.cc accumulate.o -lm -lpthread -o client_cxx",
-      folder.string()));
+  shell(fmt::format("cd {} && cc -std=c99 client.c accumulate.o -lm -lpthread -o client && cp client.c client.cc && "
+                    "c++ -Wall -Wextra -Werror client.cc accumulate.o -lm -lpthread -o client_cxx",
+                    folder.string()));
   expect_output(shell(in("client")));
   expect_output(shell(in("client_cxx")));
 }
@@ -145,9 +143,8 @@ TEST_F(Aot, SharedLibraryNeedsLibcAlone) {
   std::istringstream lines(dynamic);
   for (std::string line; std::getline(lines, line);)
     if (line.find("(NEEDED)") != std::string::npos) {
-      EXPECT_TRUE(
-          line.find("libc.so.6") != std::string::npos || line.find("libm.so.6") != std::string::npos ||
-          line.find("libpthread.so.0") != std::string::npos || line.find("ld-linux") != std::string::npos)
+      EXPECT_TRUE(line.find("libc.so.6") != std::string::npos || line.find("libm.so.6") != std::string::npos ||
+                  line.find("libpthread.so.0") != std::string::npos || line.find("ld-linux") != std::string::npos)
           << line;
     }
   EXPECT_NE(dynamic.find("soname: [lib.so]"), std::string::npos);
@@ -200,7 +197,8 @@ graph @steps(%x: f32[5, 3]) {
   }
   update %h, %last
   return %all
-})", "test");
+})",
+                 "test");
   CompileOptions options;
   options.target = "x86-64";
   write_shared_library(in("lib.so"), lower_program(*g, options), make_target("x86-64"), {});
@@ -242,9 +240,7 @@ TEST_F(Aot, OtherArchitectures) {
   try {
     write_shared_library(in("arm.so"), samples::accumulate(), make_target("aarch64"), {});
     FAIL() << "no error";
-  } catch (const CompileError &e) {
-    EXPECT_NE(std::string(e.what()).find("target 'aarch64'"), std::string::npos);
-  }
+  } catch (const CompileError &e) { EXPECT_NE(std::string(e.what()).find("target 'aarch64'"), std::string::npos); }
   EXPECT_FALSE(fs::exists(in("arm.so")));
 }
 
@@ -253,9 +249,7 @@ TEST_F(Aot, FailuresNameTheFileAndLeaveNothing) {
   try {
     write_shared_library(missing, samples::accumulate(), make_target("host"), {});
     FAIL() << "no error";
-  } catch (const CompileError &e) {
-    EXPECT_NE(std::string(e.what()).find(missing), std::string::npos) << e.what();
-  }
+  } catch (const CompileError &e) { EXPECT_NE(std::string(e.what()).find(missing), std::string::npos) << e.what(); }
   // A limit on the size of files stands for a full disk.
   write_object(in("full.o"), samples::accumulate(), make_target("host"), {});
   rlimit old{}, small{fs::file_size(in("full.o")) - 1, 0};
@@ -292,9 +286,8 @@ TEST(CHeader, NamesAreIdentifiers) {
   p.inputs[0].name = "class";
   p.outputs[0].name = "class_";
   std::string h = c_header(p, make_target("host"), {});
-  EXPECT_NE(
-      h.find("int _2_layer_net_run(_2_layer_net_context *context, const float *class_, float *class__2);"),
-      std::string::npos)
+  EXPECT_NE(h.find("int _2_layer_net_run(_2_layer_net_context *context, const float *class_, float *class__2);"),
+            std::string::npos)
       << h;
   EXPECT_NE(h.find("called 'class' in the model"), std::string::npos) << h;
 }

@@ -47,11 +47,11 @@ inline std::string temporary(const std::string &name) {
 }
 
 /// The status, and that the model's text has `part`.
-#define EXPECT_REFUSED(model, call, expected, part)                                                          \
-  do {                                                                                                       \
-    EXPECT_EQ(call, expected) << trellis_model_error((model).get());                                         \
-    EXPECT_NE(std::string(trellis_model_error((model).get())).find(part), std::string::npos)                 \
-        << trellis_model_error((model).get());                                                               \
+#define EXPECT_REFUSED(model, call, expected, part)                                                                    \
+  do {                                                                                                                 \
+    EXPECT_EQ(call, expected) << trellis_model_error((model).get());                                                   \
+    EXPECT_NE(std::string(trellis_model_error((model).get())).find(part), std::string::npos)                           \
+        << trellis_model_error((model).get());                                                                         \
   } while (0)
 #define EXPECT_OK(model, call) EXPECT_EQ(call, TRELLIS_OK) << trellis_model_error((model).get())
 

@@ -67,8 +67,7 @@ TEST(ApiModel, Files) {
   std::ofstream(path).flush();
   EXPECT_EQ(trellis_model_load(path.c_str(), &m, why, sizeof why), TRELLIS_BAD_MODEL);
   EXPECT_EQ(m, nullptr);
-  EXPECT_EQ(trellis_model_load(TRELLIS_SOURCE_DIR "/examples/lenet.trl", &m, why, sizeof why), TRELLIS_OK)
-      << why;
+  EXPECT_EQ(trellis_model_load(TRELLIS_SOURCE_DIR "/examples/lenet.trl", &m, why, sizeof why), TRELLIS_OK) << why;
   ModelPtr lenet(m);
   EXPECT_STREQ(trellis_model_name(m), "lenet");
   EXPECT_EQ(trellis_model_count(m, TRELLIS_PARAMS), 10u);
@@ -99,8 +98,7 @@ TEST(ApiModel, NullIsRefused) {
   EXPECT_EQ(trellis_model_set(nullptr, "w", nullptr), TRELLIS_BAD_POINTER);
   EXPECT_EQ(trellis_model_save_weights(nullptr, "f"), TRELLIS_BAD_POINTER);
   EXPECT_EQ(trellis_model_load_weights(nullptr, "f"), TRELLIS_BAD_POINTER);
-  EXPECT_EQ(trellis_model_export(nullptr, TRELLIS_FORM_MODEL, TRELLIS_EXPORT_OBJECT, "f"),
-            TRELLIS_BAD_POINTER);
+  EXPECT_EQ(trellis_model_export(nullptr, TRELLIS_FORM_MODEL, TRELLIS_EXPORT_OBJECT, "f"), TRELLIS_BAD_POINTER);
   ModelPtr scale = parse_model(kScale);
   m = scale.get();
   EXPECT_EQ(trellis_model_bind_dim(m, nullptr, 1), TRELLIS_BAD_POINTER);
@@ -122,8 +120,7 @@ TEST(ApiModel, Options) {
   EXPECT_REFUSED(m, trellis_model_set_threads(m.get(), 513), TRELLIS_BAD_THREADS, "513");
   EXPECT_REFUSED(m, trellis_model_set_target(m.get(), "z80"), TRELLIS_BAD_OPTION, "z80");
   EXPECT_REFUSED(m, trellis_model_set_training(m.get(), "adam:rate=1", nullptr), TRELLIS_BAD_OPTION, "rate");
-  EXPECT_REFUSED(m, trellis_model_set_training(m.get(), "adam", "guess"), TRELLIS_BAD_OPTION,
-                 "cross_entropy");
+  EXPECT_REFUSED(m, trellis_model_set_training(m.get(), "adam", "guess"), TRELLIS_BAD_OPTION, "cross_entropy");
   EXPECT_OK(m, trellis_model_set_threads(m.get(), 2));
   EXPECT_STREQ(trellis_model_error(m.get()), "");
 }
@@ -143,8 +140,7 @@ TEST(ApiGraph, NodeByNode) {
   EXPECT_EQ(trellis_graph_node(g, "p", "dot", (const char *const[]){"x", "w/0"}, 2, nullptr), TRELLIS_OK);
   EXPECT_EQ(trellis_graph_node(g, "q", "add", (const char *const[]){"p", "0.5"}, 2, ""), TRELLIS_OK);
   EXPECT_EQ(trellis_graph_append(g, "%r = reduce %q, kind=max, axes=[1]\n%s = neg %r"), TRELLIS_OK);
-  EXPECT_EQ(trellis_graph_node(g, "t", "reduce", (const char *const[]){"s"}, 1, "kind=sum, axes=[0]"),
-            TRELLIS_OK);
+  EXPECT_EQ(trellis_graph_node(g, "t", "reduce", (const char *const[]){"s"}, 1, "kind=sum, axes=[0]"), TRELLIS_OK);
   EXPECT_EQ(trellis_graph_output(g, "t"), TRELLIS_OK);
   char why[1024];
   trellis_model *made = nullptr;

@@ -31,7 +31,8 @@ std::string linear_file(bool open = true, bool drops = false) {
     d->set_name("drop"), d->set_op_type("Dropout"), d->add_input("x"), d->add_output("kept");
   }
   auto *n = g->add_node();
-  n->set_name("product"), n->set_op_type("MatMul"), n->add_input(drops ? "kept" : "x"), n->add_input("w"), n->add_output("y");
+  n->set_name("product"), n->set_op_type("MatMul"), n->add_input(drops ? "kept" : "x"), n->add_input("w"),
+      n->add_output("y");
   std::string path = temporary("linear.onnx");
   std::ofstream(path, std::ios::binary) << m.SerializeAsString();
   return path;

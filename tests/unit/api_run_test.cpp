@@ -52,8 +52,7 @@ TEST(ApiRun, ValuesForSeveralBindings) {
 TEST(ApiRun, CompileTellsTheProgram) {
   ModelPtr m = parse_model(kLinear);
   const trellis_program *p = nullptr;
-  EXPECT_REFUSED(m, trellis_model_compile(m.get(), TRELLIS_FORM_MODEL, nullptr, 0, &p), TRELLIS_BAD_DIMS,
-                 "'N'");
+  EXPECT_REFUSED(m, trellis_model_compile(m.get(), TRELLIS_FORM_MODEL, nullptr, 0, &p), TRELLIS_BAD_DIMS, "'N'");
   EXPECT_EQ(p, nullptr);
   EXPECT_OK(m, trellis_model_bind_dim(m.get(), "N", 5));
   EXPECT_OK(m, trellis_model_compile(m.get(), TRELLIS_FORM_MODEL, nullptr, 0, &p));
@@ -71,8 +70,7 @@ TEST(ApiRun, WrongTensorsAreRefused) {
   ModelPtr m = parse_model(kLinear);
   Floats x("x", {2, 2}, {1, 0, 1, 1}), y("y", {2, 3}, std::vector<float>(6, -1));
   Named<double> wide("x", {2, 2}, {1, 0, 1, 1});
-  Floats flat("x", {4}, {1, 0, 1, 1}), bad("x", {2, 3}, std::vector<float>(6)),
-      other("u", {2, 2}, {0, 0, 0, 0});
+  Floats flat("x", {4}, {1, 0, 1, 1}), bad("x", {2, 3}, std::vector<float>(6)), other("u", {2, 2}, {0, 0, 0, 0});
   EXPECT_REFUSED(m, run(m, TRELLIS_FORM_MODEL, {wide}, {y}), TRELLIS_BAD_DTYPE,
                  "input 'x' should be f32[N, 2], but is f64");
   EXPECT_REFUSED(m, run(m, TRELLIS_FORM_MODEL, {flat}, {y}), TRELLIS_BAD_RANK, "f32[4]");
@@ -149,9 +147,8 @@ TEST(ApiTrain, ALossThatIsNotFinite) {
 }
 
 TEST(ApiTrain, CorrectAnswersAreCounted) {
-  ModelPtr m =
-      parse_model("trellis 1\ngraph @c(%x: f32[N, 2], %label: i64[N]) {\n  param %b : f32[2] init(zero)\n"
-                  "  %z = add %x, %b\n  %loss = cross_entropy %z, %label\n  return %loss\n}\n");
+  ModelPtr m = parse_model("trellis 1\ngraph @c(%x: f32[N, 2], %label: i64[N]) {\n  param %b : f32[2] init(zero)\n"
+                           "  %z = add %x, %b\n  %loss = cross_entropy %z, %label\n  return %loss\n}\n");
   EXPECT_OK(m, trellis_model_set_training(m.get(), "adam:lr=0.1", nullptr));
   Floats x("x", {3, 2}, {1, 0, 0, 1, 1, 0});
   Named<int64_t> label("label", {3}, {0, 1, 1});
@@ -211,8 +208,7 @@ TEST(ApiValues, WrongFilesAndTensorsChangeNothing) {
   EXPECT_REFUSED(scale, trellis_model_load_weights(scale.get(), garbage.c_str()), TRELLIS_BAD_FILE, garbage);
   std::string missing = garbage + ".no";
   EXPECT_REFUSED(scale, trellis_model_load_weights(scale.get(), missing.c_str()), TRELLIS_BAD_FILE, missing);
-  EXPECT_REFUSED(scale, trellis_model_save_weights(scale.get(), "/no/such/folder/w"), TRELLIS_BAD_FILE,
-                 "/no/such");
+  EXPECT_REFUSED(scale, trellis_model_save_weights(scale.get(), "/no/such/folder/w"), TRELLIS_BAD_FILE, "/no/such");
   EXPECT_REFUSED(scale, trellis_model_set(scale.get(), "v", &t), TRELLIS_BAD_NAME, "'v'");
   EXPECT_REFUSED(scale, trellis_model_set(scale.get(), "x", &t), TRELLIS_BAD_NAME, "'x'");
   double wide = 3;
@@ -225,8 +221,8 @@ TEST(ApiValues, WrongFilesAndTensorsChangeNothing) {
 }
 
 TEST(ApiValues, AParameterWithoutInitialiserMustBeSet) {
-  ModelPtr m = parse_model(
-      "trellis 1\ngraph @g(%x: f32[1]) {\n  param %w : f32[1]\n  %y = mul %x, %w\n  return %y\n}\n");
+  ModelPtr m =
+      parse_model("trellis 1\ngraph @g(%x: f32[1]) {\n  param %w : f32[1]\n  %y = mul %x, %w\n  return %y\n}\n");
   Floats x("x", {1}, {3}), y("y", {1}, {0}), w("w", {1}, {5});
   EXPECT_REFUSED(m, run(m, TRELLIS_FORM_MODEL, {x}, {y}), TRELLIS_BAD_MODEL, "test.trl:3:");
   trellis_tensor t = w.tensor();

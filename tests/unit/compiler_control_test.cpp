@@ -17,9 +17,12 @@ Tensor values(const Type &t, int seed) {
   Tensor x(t.dtype, dims_of(t.shape));
   for (int64_t i = 0; i < x.size(); ++i) {
     int64_t k = (i * 7 + seed * 13) % 31;
-    if (t.dtype == DType::boolean) x.set_int(i, (i + seed) % 2);
-    else if (!is_float(t.dtype)) x.set_int(i, k % 5);
-    else x.set(i, (double(k) - 15) / 16);
+    if (t.dtype == DType::boolean)
+      x.set_int(i, (i + seed) % 2);
+    else if (!is_float(t.dtype))
+      x.set_int(i, k % 5);
+    else
+      x.set(i, (double(k) - 15) / 16);
   }
   return x;
 }
@@ -29,11 +32,14 @@ double tolerance(DType t) { return t == DType::f64 ? 1e-12 : t == DType::f32 ? 2
 void expect_close(const Tensor &got, const Tensor &want, const std::string &what) {
   ASSERT_EQ(got.type().str(), want.type().str()) << what;
   for (int64_t i = 0; i < want.size(); ++i)
-    if (!is_float(want.dtype())) EXPECT_EQ(got.get_int(i), want.get_int(i)) << what << " element " << i;
+    if (!is_float(want.dtype()))
+      EXPECT_EQ(got.get_int(i), want.get_int(i)) << what << " element " << i;
     else if (!std::isfinite(want.get(i)))
-      EXPECT_TRUE(std::isnan(want.get(i)) ? std::isnan(got.get(i)) : got.get(i) == want.get(i)) << what << " element " << i;
+      EXPECT_TRUE(std::isnan(want.get(i)) ? std::isnan(got.get(i)) : got.get(i) == want.get(i))
+          << what << " element " << i;
     else
-      EXPECT_NEAR(got.get(i), want.get(i), tolerance(want.dtype()) * std::max(1.0, std::fabs(want.get(i)))) << what << " element " << i;
+      EXPECT_NEAR(got.get(i), want.get(i), tolerance(want.dtype()) * std::max(1.0, std::fabs(want.get(i))))
+          << what << " element " << i;
 }
 
 /// Outputs and successors of state, twice in one session, by one thread and by three: all of them the interpreter's, the
@@ -43,8 +49,10 @@ void check(const Graph &g, const std::string &what, int seed = 0) {
   std::vector<std::pair<std::string, Tensor>> states;
   for (Value v : g.inputs()) {
     all.push_back(values(v.type(), int(all.size()) + seed));
-    if (v.node->attrs.get_or<std::string>(Attr::role, "data") == "data") data.push_back(all.back());
-    else states.emplace_back(v.node->attrs.word(Attr::name), all.back());
+    if (v.node->attrs.get_or<std::string>(Attr::role, "data") == "data")
+      data.push_back(all.back());
+    else
+      states.emplace_back(v.node->attrs.word(Attr::name), all.back());
   }
   std::vector<Tensor> updates, want = evaluate(g, all, &updates), first;
   auto code = compile(g);
@@ -60,7 +68,8 @@ void check(const Graph &g, const std::string &what, int seed = 0) {
       }
       if (first.empty()) first = got;
       for (size_t i = 0; i < got.size(); ++i)
-        EXPECT_EQ(std::memcmp(got[i].data(), first[i].data(), size_t(got[i].bytes())), 0) << what << ": other bits by " << threads << " threads";
+        EXPECT_EQ(std::memcmp(got[i].data(), first[i].data(), size_t(got[i].bytes())), 0)
+            << what << ": other bits by " << threads << " threads";
     }
   }
 }
@@ -233,7 +242,8 @@ TEST(CompiledLoop, RunsWhileItsConditionHolds) {
     return %i, %y
   }
   return %m, %y
-})", {{"ATTRS", attrs}});
+})",
+                       {{"ATTRS", attrs}});
     check(*g, std::string("loop") + attrs);
   }
 }

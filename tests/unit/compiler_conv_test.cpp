@@ -28,11 +28,13 @@ TEST(CompiledConv, FewChannels) {
           Value w = g.input(fmt::format("x{}", inputs.size()), inputs.back().type());
           ConvOptions o;
           o.stride = {stride, stride}, o.lo = {1, 1}, o.hi = {1, 1};
-          g.outputs.push_back({fmt::format("{} -> {}, {} x {} by {}", channels, results, height, width, stride), conv(x, w, o)});
+          g.outputs.push_back(
+              {fmt::format("{} -> {}, {} x {} by {}", channels, results, height, width, stride), conv(x, w, o)});
         }
   std::vector<Tensor> want = evaluate(g, inputs), got = Session(compile(g)).run(inputs);
   for (size_t i = 0; i < want.size(); ++i)
-    for (int64_t k = 0; k < want[i].size(); ++k) ASSERT_EQ(got[i].get(k), want[i].get(k)) << g.outputs[i].name << " element " << k;
+    for (int64_t k = 0; k < want[i].size(); ++k)
+      ASSERT_EQ(got[i].get(k), want[i].get(k)) << g.outputs[i].name << " element " << k;
 }
 
 } // namespace

@@ -19,10 +19,14 @@ Tensor values(DType t, const std::vector<int64_t> &dims, int seed, bool special)
   Tensor x(t, dims);
   for (int64_t i = 0; i < x.size(); ++i) {
     int64_t k = (i * 7 + seed * 13) % 31;
-    if (t == DType::boolean) x.set_int(i, k % 3 == 0);
-    else if (!is_float(t)) x.set_int(i, k * 37 - 500);
-    else if (special && k == 5) x.set(i, std::array<double, 4>{INFINITY, NAN, -0.0, -INFINITY}[size_t(i) % 4]);
-    else x.set(i, (double(k) - 15) / 11);
+    if (t == DType::boolean)
+      x.set_int(i, k % 3 == 0);
+    else if (!is_float(t))
+      x.set_int(i, k * 37 - 500);
+    else if (special && k == 5)
+      x.set(i, std::array<double, 4>{INFINITY, NAN, -0.0, -INFINITY}[size_t(i) % 4]);
+    else
+      x.set(i, (double(k) - 15) / 11);
   }
   return x;
 }
@@ -37,8 +41,8 @@ const Case kCases[] = {{{1}, 0},     {{3}, 0},        {{17}, 0},       {{65}, 0}
 
 TEST(CompiledCumulative, HasTheInterpretersBits) {
   for (const char *target : {"host", "x86-64"})
-    for (DType t : {DType::f32, DType::f64, DType::f16, DType::bf16, DType::i64, DType::i8, DType::u32,
-                    DType::boolean}) {
+    for (DType t :
+         {DType::f32, DType::f64, DType::f16, DType::bf16, DType::i64, DType::i8, DType::u32, DType::boolean}) {
       Graph g;
       std::vector<Tensor> inputs;
       for (const Case &c : kCases) {

@@ -11,13 +11,18 @@ namespace {
 
 // Ordinary values with the special ones among them, in an order that differs by operand.
 Tensor values(DType t, int64_t n, int operand) {
-  static const double kFloats[] = {0.5,  -0.0, 1.0,      -1.0,      INFINITY, -INFINITY, NAN,   3.25,  -2.75, 1e-40, -1e-40, 88.0, -88.0,
-                                   1e10, 0.0,  -1e10,    0.9999999, 1.5,      2.5,       -0.5,  1e-20, 7.0,   -3.0,  65504., 0.1,  -0.3};
-  static const int64_t kInts[] = {0, 1, -1, 2, 7, -8, 127, -128, 31, 33, 64, 255, 3, 5, -3, INT32_MIN, INT32_MAX, INT64_MIN, INT64_MAX};
+  static const double kFloats[] = {0.5,   -0.0,   1.0,   -1.0,  INFINITY, -INFINITY, NAN,   3.25,      -2.75,
+                                   1e-40, -1e-40, 88.0,  -88.0, 1e10,     0.0,       -1e10, 0.9999999, 1.5,
+                                   2.5,   -0.5,   1e-20, 7.0,   -3.0,     65504.,    0.1,   -0.3};
+  static const int64_t kInts[] = {0,  1,   -1, 2, 7,  -8,        127,       -128,      31,       33,
+                                  64, 255, 3,  5, -3, INT32_MIN, INT32_MAX, INT64_MIN, INT64_MAX};
   Tensor x(t, {n});
   for (int64_t i = 0; i < n; ++i)
-    if (is_float(t)) x.set(i, kFloats[size_t(i * (2 * operand + 1) + 3 * operand) % std::size(kFloats)]);
-    else x.set_int(i, t == DType::boolean ? (i + operand) % 3 == 0 : kInts[size_t(i * (2 * operand + 1) + 5 * operand) % std::size(kInts)]);
+    if (is_float(t))
+      x.set(i, kFloats[size_t(i * (2 * operand + 1) + 3 * operand) % std::size(kFloats)]);
+    else
+      x.set_int(i, t == DType::boolean ? (i + operand) % 3 == 0
+                                       : kInts[size_t(i * (2 * operand + 1) + 5 * operand) % std::size(kInts)]);
   return x;
 }
 
@@ -41,10 +46,9 @@ void expect_same(const Tensor &got, const Tensor &want, double ulps, bool compos
     } else if (std::isinf(y) || std::isinf(x)) {
       EXPECT_EQ(x, y) << what << " element " << i;
     } else {
-      EXPECT_LE(std::fabs(x - y), ulps * ulp(want.dtype(), composite ? std::max(std::fabs(y), 0.25) : y)) << what << " element " << i << ": " << x << " for " << y;
-      if (y == 0 && x == 0 && ulps == 0) {
-        EXPECT_EQ(std::signbit(x), std::signbit(y)) << what << " element " << i;
-      }
+      EXPECT_LE(std::fabs(x - y), ulps * ulp(want.dtype(), composite ? std::max(std::fabs(y), 0.25) : y))
+          << what << " element " << i << ": " << x << " for " << y;
+      if (y == 0 && x == 0 && ulps == 0) { EXPECT_EQ(std::signbit(x), std::signbit(y)) << what << " element " << i; }
     }
   }
 }
@@ -59,7 +63,8 @@ class Pointwise : public testing::TestWithParam<Op> {};
 
 TEST_P(Pointwise, CompiledIsInterpreted) {
   const OpInfo &row = info(GetParam());
-  for (DType t : {DType::f32, DType::f64, DType::f16, DType::bf16, DType::i8, DType::i32, DType::i64, DType::u8, DType::u32, DType::u64, DType::boolean}) {
+  for (DType t : {DType::f32, DType::f64, DType::f16, DType::bf16, DType::i8, DType::i32, DType::i64, DType::u8,
+                  DType::u32, DType::u64, DType::boolean}) {
     Graph g;
     std::vector<Tensor> inputs;
     bool defined = true;
@@ -75,7 +80,10 @@ TEST_P(Pointwise, CompiledIsInterpreted) {
       Value y;
       try {
         y = g.make(GetParam(), operands);
-      } catch (const CompileError &) { defined = false; break; }
+      } catch (const CompileError &) {
+        defined = false;
+        break;
+      }
       g.outputs.push_back({"y" + suffix, y});
       inputs.insert(inputs.end(), data.begin(), data.end());
     }
@@ -84,7 +92,13 @@ TEST_P(Pointwise, CompiledIsInterpreted) {
     std::vector<Tensor> got = Session(compile(g)).run(inputs);
     bool exact = row.kind == OpKind::elementwise && row.eval.i;
     for (size_t i = 0; i < want.size(); ++i)
-      expect_same(got[i], want[i], exact ? 0 : t == DType::f64 ? 6 : is_float(t) && size_of(t) == 2 ? 2 : 4, row.kind == OpKind::composite, fmt::format("{} of {}, {} elements", row.name, name(t), want[i].size()));
+      expect_same(got[i], want[i],
+                  exact                            ? 0
+                  : t == DType::f64                ? 6
+                  : is_float(t) && size_of(t) == 2 ? 2
+                                                   : 4,
+                  row.kind == OpKind::composite,
+                  fmt::format("{} of {}, {} elements", row.name, name(t), want[i].size()));
   }
 }
 
@@ -92,12 +106,14 @@ std::vector<Op> pointwise_rows() {
   std::vector<Op> out;
   for (int i = 0; i < kOpCount; ++i) {
     const OpInfo &row = info(Op(i));
-    if ((row.kind == OpKind::elementwise || row.pointwise) && !attributes_needed(row) && row.arity > 0) out.push_back(Op(i));
+    if ((row.kind == OpKind::elementwise || row.pointwise) && !attributes_needed(row) && row.arity > 0)
+      out.push_back(Op(i));
   }
   return out;
 }
 
-INSTANTIATE_TEST_SUITE_P(Table, Pointwise, testing::ValuesIn(pointwise_rows()), [](const auto &p) { return std::string(name(p.param)); });
+INSTANTIATE_TEST_SUITE_P(Table, Pointwise, testing::ValuesIn(pointwise_rows()),
+                         [](const auto &p) { return std::string(name(p.param)); });
 
 // Values with two users each, one after another: no walk may take every way through them.
 TEST(CompiledDiamonds, OneBehindAnother) {

@@ -40,9 +40,8 @@ template <class L> struct Function {
 template <class T, bool Fused> void check(const char *target, DType t) {
   using L = Lane<T, Fused>;
 #define FUNCTION(name) {Op::name, elementary::name<L>}
-  const Function<L> functions[] = {FUNCTION(exp),  FUNCTION(expm1),  FUNCTION(log), FUNCTION(log1p),
-                                   FUNCTION(tanh), FUNCTION(erf),    FUNCTION(sin), FUNCTION(cos),
-                                   FUNCTION(atan), FUNCTION(sigmoid)};
+  const Function<L> functions[] = {FUNCTION(exp), FUNCTION(expm1), FUNCTION(log), FUNCTION(log1p), FUNCTION(tanh),
+                                   FUNCTION(erf), FUNCTION(sin),   FUNCTION(cos), FUNCTION(atan),  FUNCTION(sigmoid)};
 #undef FUNCTION
   std::vector<T> x = points<T>();
   int64_t n = int64_t(x.size());
@@ -58,15 +57,14 @@ template <class T, bool Fused> void check(const char *target, DType t) {
     int failures = 0;
     for (size_t i = 0; i < x.size(); ++i) {
       T got = y[k].template as<T>()[i];
-      T want = k < std::size(functions) ? functions[k].f(x[i]).v
-                                        : elementary::pow(L(x[i]), L(x[x.size() - 1 - i])).v;
+      T want = k < std::size(functions) ? functions[k].f(x[i]).v : elementary::pow(L(x[i]), L(x[x.size() - 1 - i])).v;
       bool libm = (g.outputs[k].name == "sin" || g.outputs[k].name == "cos") && std::fabs(x[i]) > 131072;
       bool same = std::isnan(want) ? std::isnan(got)
-                  : libm ? std::fabs(got - want) <= 2 * std::numeric_limits<T>::epsilon() * std::fabs(want)
-                         : std::memcmp(&got, &want, sizeof(T)) == 0;
+                  : libm           ? std::fabs(got - want) <= 2 * std::numeric_limits<T>::epsilon() * std::fabs(want)
+                                   : std::memcmp(&got, &want, sizeof(T)) == 0;
       if (!same && failures++ < 3)
-        ADD_FAILURE() << g.outputs[k].name << " of " << x[i] << " on " << target << ": " << got
-                      << ", expected " << want;
+        ADD_FAILURE() << g.outputs[k].name << " of " << x[i] << " on " << target << ": " << got << ", expected "
+                      << want;
     }
   }
 }

@@ -28,7 +28,8 @@ public:
         pool_.push_back(exact_ && is_float(t_) ? clamp(y, -8, 8) : y);
         --nodes;
       }
-    for (size_t i = pool_.size(), kept = 0; i-- > 3 && kept < 3; ++kept) g.outputs.push_back({"y" + std::to_string(kept), pool_[i]});
+    for (size_t i = pool_.size(), kept = 0; i-- > 3 && kept < 3; ++kept)
+      g.outputs.push_back({"y" + std::to_string(kept), pool_[i]});
   }
 
   std::vector<Tensor> feeds() {
@@ -36,10 +37,14 @@ public:
     for (Value v : g.inputs()) {
       Tensor x(v.dtype(), dims_of(v.shape()));
       for (int64_t i = 0; i < x.size(); ++i)
-        if (v.dtype() == DType::i64) x.set_int(i, below(9) - 1);
-        else if (v.dtype() == DType::boolean) x.set_int(i, below(2));
-        else if (!is_float(v.dtype())) x.set_int(i, below(9) - 4);
-        else x.set(i, exact_ ? double(below(9) - 4) : std::uniform_real_distribution<double>(-2, 2)(rng_));
+        if (v.dtype() == DType::i64)
+          x.set_int(i, below(9) - 1);
+        else if (v.dtype() == DType::boolean)
+          x.set_int(i, below(2));
+        else if (!is_float(v.dtype()))
+          x.set_int(i, below(9) - 4);
+        else
+          x.set(i, exact_ ? double(below(9) - 4) : std::uniform_real_distribution<double>(-2, 2)(rng_));
       all.push_back(std::move(x));
     }
     return all;
@@ -66,7 +71,8 @@ private:
     Ints d(size_t(std::max<int64_t>(least, between(0, 5))));
     for (int64_t n = 1; int64_t &e : d)
       for (e = extent(); n * e > kMost / 4; e = extent()) {}
-    while (std::accumulate(d.begin(), d.end(), int64_t(1), std::multiplies<>()) > kMost / 2) d[size_t(below(int64_t(d.size())))] = 1;
+    while (std::accumulate(d.begin(), d.end(), int64_t(1), std::multiplies<>()) > kMost / 2)
+      d[size_t(below(int64_t(d.size())))] = 1;
     return d;
   }
   Value input(const Ints &d, DType t) { return g.input("x" + std::to_string(g.inputs().size()), Type{t, shape_of(d)}); }
@@ -134,9 +140,12 @@ private:
       Value x = ranked();
       return x ? cumulative(x, kind(), below(x.rank()), chance(30), chance(40)) : x;
     }
-    case 11: case 12: return product();
-    case 13: case 14: return convolution();
-    case 15: case 16: return indexed();
+    case 11:
+    case 12: return product();
+    case 13:
+    case 14: return convolution();
+    case 15:
+    case 16: return indexed();
     case 17: {
       Value x = ranked();
       if (!x) return x;
@@ -193,7 +202,8 @@ private:
     }
     default: {
       Value x = any();
-      Value ys[] = {tanh(x), sigmoid(x), exp(min(x, 2.0)), erf(x), gelu(x), sqrt(abs(x) + 0.5), log(abs(x) + 0.5), silu(x)};
+      Value ys[] = {tanh(x), sigmoid(x),         exp(min(x, 2.0)),  erf(x),
+                    gelu(x), sqrt(abs(x) + 0.5), log(abs(x) + 0.5), silu(x)};
       return ys[below(8)];
     }
     }
@@ -219,8 +229,10 @@ private:
     Ints d;
     for (int64_t f = 2; left > 1 && d.size() < 4; ++f)
       for (; left % f == 0 && d.size() < 4; left /= f) {
-        if (!d.empty() && chance(50)) d.back() *= f;
-        else d.push_back(f);
+        if (!d.empty() && chance(50))
+          d.back() *= f;
+        else
+          d.push_back(f);
       }
     d.push_back(left);
     std::shuffle(d.begin(), d.end(), rng_);
@@ -231,8 +243,10 @@ private:
     Ints start, limit, step;
     for (int64_t e : dims(x)) {
       int64_t a = e ? below(e) : 0, b = between(a, e), s = between(1, 3);
-      if (chance(25) && e) start.push_back(b - 1 < a ? a : b - 1), limit.push_back(a - 1), step.push_back(-s);
-      else start.push_back(chance(50) ? 0 : a), limit.push_back(chance(50) ? e : b), step.push_back(chance(70) ? 1 : s);
+      if (chance(25) && e)
+        start.push_back(b - 1 < a ? a : b - 1), limit.push_back(a - 1), step.push_back(-s);
+      else
+        start.push_back(chance(50) ? 0 : a), limit.push_back(chance(50) ? e : b), step.push_back(chance(70) ? 1 : s);
     }
     return slice(x, start, limit, step);
   }
@@ -287,9 +301,12 @@ private:
     Ints x{chance(20) ? 8 : chance(20) ? 17 : between(1, 2), o.groups * in}, w{o.groups * out, in};
     for (int a = 0; a < space; ++a) {
       w.push_back(between(1, 4)), x.push_back(between(4, 12));
-      o.stride.push_back(between(1, 3)), o.dilation.push_back(chance(75) ? 1 : 2), o.input_dilation.push_back(chance(85) ? 1 : 2);
+      o.stride.push_back(between(1, 3)), o.dilation.push_back(chance(75) ? 1 : 2),
+          o.input_dilation.push_back(chance(85) ? 1 : 2);
       o.lo.push_back(between(0, 2)), o.hi.push_back(between(0, 2));
-      if ((w.back() - 1) * o.dilation.back() + 1 > (x.back() - 1) * o.input_dilation.back() + 1 + o.lo.back() + o.hi.back()) return {};
+      if ((w.back() - 1) * o.dilation.back() + 1 >
+          (x.back() - 1) * o.input_dilation.back() + 1 + o.lo.back() + o.hi.back())
+        return {};
     }
     Value image = like(x);
     for (Value v : pool_)
@@ -338,7 +355,9 @@ void expect_interpreted(const Graph &g, const std::vector<Tensor> &feeds, double
     for (size_t i = 0; i < want.size(); ++i)
       ASSERT_TRUE(tolerance > 0 ? close(got[i], want[i], tolerance) : test::same_bits(got[i], want[i]))
           << "seed " << seed << ", output " << g.outputs[i].name << " by " << threads << " threads:\n"
-          << test::text(got[i]) << "\nshould be\n" << test::text(want[i]) << "\n" << print(g);
+          << test::text(got[i]) << "\nshould be\n"
+          << test::text(want[i]) << "\n"
+          << print(g);
   }
 }
 
@@ -346,7 +365,8 @@ constexpr unsigned kSeeds = 120;
 
 TEST(Random, ExactGraphsAreInterpreted) {
   for (unsigned seed = 0; seed < kSeeds; ++seed) {
-    static const DType kTypes[] = {DType::f32, DType::f64, DType::i32, DType::i64, DType::f32, DType::i8, DType::u8, DType::i16, DType::u32, DType::u64};
+    static const DType kTypes[] = {DType::f32, DType::f64, DType::i32, DType::i64, DType::f32,
+                                   DType::i8,  DType::u8,  DType::i16, DType::u32, DType::u64};
     RandomGraph r(seed, kTypes[seed % std::size(kTypes)], true);
     r.grow(1 + int(seed % 9));
     expect_interpreted(r.g, r.feeds(), 0, seed);

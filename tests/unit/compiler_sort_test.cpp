@@ -19,10 +19,14 @@ Tensor values(DType t, const std::vector<int64_t> &dims, int seed) {
   for (int64_t i = 0; i < x.size(); ++i) {
     random = random * 6364136223846793005u + 1442695040888963407u;
     int64_t k = int64_t(random >> 33) % 23;
-    if (t == DType::boolean) x.set_int(i, k % 2);
-    else if (!is_float(t)) x.set_int(i, k * 11 - 90);
-    else if (k < 6) x.set(i, std::array<double, 6>{NAN, 0.0, -0.0, INFINITY, -INFINITY, 1e-40}[size_t(k)]);
-    else x.set(i, double(k) - 13.5);
+    if (t == DType::boolean)
+      x.set_int(i, k % 2);
+    else if (!is_float(t))
+      x.set_int(i, k * 11 - 90);
+    else if (k < 6)
+      x.set(i, std::array<double, 6>{NAN, 0.0, -0.0, INFINITY, -INFINITY, 1e-40}[size_t(k)]);
+    else
+      x.set(i, double(k) - 13.5);
   }
   return x;
 }
@@ -31,9 +35,9 @@ struct Case {
   std::vector<int64_t> dims;
   int64_t axis;
 };
-const Case kCases[] = {{{1}, 0},    {{2}, 0},    {{3}, 0},     {{7}, 0},        {{17}, 0},       {{65}, 0},      {{64}, 0},
-                       {{0}, 0},    {{3, 0}, 0}, {{3, 0}, 1},  {{5, 33}, 0},    {{5, 33}, 1},    {{2, 65, 3}, 1}, {{70, 9}, 1},
-                       {{1000}, 0}};
+const Case kCases[] = {{{1}, 0},     {{2}, 0},     {{3}, 0},        {{7}, 0},     {{17}, 0},
+                       {{65}, 0},    {{64}, 0},    {{0}, 0},        {{3, 0}, 0},  {{3, 0}, 1},
+                       {{5, 33}, 0}, {{5, 33}, 1}, {{2, 65, 3}, 1}, {{70, 9}, 1}, {{1000}, 0}};
 
 TEST(CompiledSort, ValuesAndIndices) {
   for (const char *target : {"host", "x86-64"})
@@ -48,7 +52,8 @@ TEST(CompiledSort, ValuesAndIndices) {
         for (bool descending : {false, true}) {
           Attrs a{{Attr::axis, c.axis}, {Attr::descending, descending}};
           const Node *n = g.node(Op::sort, {x}, a);
-          std::string what = fmt::format("{} along {}{}", inputs.back().type().str(), c.axis, descending ? " descending" : "");
+          std::string what =
+              fmt::format("{} along {}{}", inputs.back().type().str(), c.axis, descending ? " descending" : "");
           g.outputs.push_back({what, n->result(0)});
           g.outputs.push_back({what + " order", n->result(1)});
         }

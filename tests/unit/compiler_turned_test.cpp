@@ -11,8 +11,10 @@ namespace {
 Tensor numbered(DType t, std::vector<int64_t> dims) {
   Tensor x(t, std::move(dims));
   for (int64_t i = 0; i < x.size(); ++i)
-    if (is_float(t)) x.set(i, double(i % 251) - 100);
-    else x.set_int(i, i % 127);
+    if (is_float(t))
+      x.set(i, double(i % 251) - 100);
+    else
+      x.set_int(i, i % 127);
   return x;
 }
 

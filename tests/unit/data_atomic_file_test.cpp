@@ -71,8 +71,7 @@ TEST(AtomicFile, FullDiskLeavesTheOldFileAndNoOther) {
   }
   EXPECT_EQ(bytes_of(f / "a"), "old");
   EXPECT_EQ(f.files(), 1u);
-  EXPECT_EQ(error_of([] { write_file("/dev/full", "x"); }),
-            "/dev/full: error: cannot write: No space left on device");
+  EXPECT_EQ(error_of([] { write_file("/dev/full", "x"); }), "/dev/full: error: cannot write: No space left on device");
 }
 
 TEST(AtomicFile, DevicesAndPipesAreWrittenInPlace) {

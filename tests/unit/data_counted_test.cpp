@@ -19,7 +19,8 @@ TEST(DataCounted, FirstElementsAlongAnAxis) {
 }
 
 TEST(DataCounted, OutputsAreCutAndCountsTakenAway) {
-  std::vector<NamedTensor> results{{"y", numbered({4})}, {"z", numbered({4})}, {"y.count", Tensor::scalar_int(DType::i64, 3)}};
+  std::vector<NamedTensor> results{
+      {"y", numbered({4})}, {"z", numbered({4})}, {"y.count", Tensor::scalar_int(DType::i64, 3)}};
   cut_to_counts(results, {{"y", 0, "y.count"}, {"absent", 0, "absent.count"}});
   ASSERT_EQ(results.size(), 2u);
   EXPECT_EQ(results[0].tensor.dims(), std::vector<int64_t>{3});

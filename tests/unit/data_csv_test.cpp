@@ -57,14 +57,12 @@ TEST(Csv, NumericTargetsAreClassesOrValues) {
   EXPECT_EQ(read_csv(f.put("a", "0,2.5\n0,1\n0,1\n0,1\n")).classes, 0);
   EXPECT_EQ(read_csv(f.put("a", "0,1\n0,2\n0,3\n0,3\n")).classes, 0);
   EXPECT_EQ(read_csv(f / "a", {.target = Target::classes}).classes, 3);
-  EXPECT_EQ(read_csv(f.put("a", "0,1\n0,A\n0,2\n"), {.target = Target::classes}).class_names,
-            (Names{"1", "2", "A"}));
+  EXPECT_EQ(read_csv(f.put("a", "0,1\n0,A\n0,2\n"), {.target = Target::classes}).class_names, (Names{"1", "2", "A"}));
 }
 
 TEST(Csv, MissingFieldsAndTextColumnsAreNoted) {
   TestFolder f;
-  Dataset d =
-      read_csv(f.put("a", "1,red,0\n?,red,0\n2,blue,1\n3,,1\nNA,red,1\n5,green,NaN\n6,green,0\n7,red,1\n"));
+  Dataset d = read_csv(f.put("a", "1,red,0\n?,red,0\n2,blue,1\n3,,1\nNA,red,1\n5,green,NaN\n6,green,0\n7,red,1\n"));
   EXPECT_EQ(values(d.inputs), (std::vector<double>{1, 2, 2, 0, 6, 1, 7, 2}));
   EXPECT_EQ(values(d.targets), (std::vector<double>{0, 1, 0, 1}));
   EXPECT_EQ(d.notes, (Names{"4 of 8 rows with a missing field are left out",
@@ -78,8 +76,7 @@ TEST(Csv, ErrorsNameFileLineAndColumn) {
   };
   const std::string a = f / "a";
   EXPECT_EQ(error("1,2,3\n4,5\n"), a + ":2:4: error: the row has 2 field(s), expected 3 as in the first row");
-  EXPECT_EQ(error("1,2\n4,5,6\n"),
-            a + ":2:5: error: the row has more than 2 fields, the number in the first row");
+  EXPECT_EQ(error("1,2\n4,5,6\n"), a + ":2:5: error: the row has more than 2 fields, the number in the first row");
   EXPECT_EQ(error("x,y\n1,0\n\n2.x,0\n3,1\n"),
             a + ":4:1: error: '2.x' is not a number, but others in column 1 (x) are");
   EXPECT_EQ(error("1,0\n2,inf\n"), a + ":2:3: error: 'inf' is not a number, but others in column 2 (c2) are");

@@ -60,8 +60,7 @@ TEST(Digits, AreATaskThatIsNeitherTrivialNorHopeless) {
     int64_t choice = -1;
     for (size_t c = 0; c < 10; ++c) {
       double d = 0;
-      for (size_t k = 0; k < kPixels; ++k)
-        d += std::pow(mean[c * kPixels + k] / counts[c] - image(test, i)[k], 2);
+      for (size_t k = 0; k < kPixels; ++k) d += std::pow(mean[c * kPixels + k] / counts[c] - image(test, i)[k], 2);
       if (d < best) best = d, choice = int64_t(c);
     }
     by_mean += choice == test.targets.get_int(i);

@@ -64,8 +64,7 @@ TEST(Idx, EveryTruncationAndTrailingByteIsAnError) {
   for (std::string bytes : {good, gzip(good)})
     for (size_t n = 0; n < bytes.size(); ++n)
       expect_in("/a: error: ", error_of([&] { read_idx(f.put("a", bytes.substr(0, n))); }));
-  expect_in("i16[2 x 3] needs 12 bytes of data, but more follow",
-            error_of([&] { read_idx(f.put("a", good + "x")); }));
+  expect_in("i16[2 x 3] needs 12 bytes of data, but more follow", error_of([&] { read_idx(f.put("a", good + "x")); }));
   expect_in("i16[2 x 3] needs 12 bytes of data, but more follow",
             error_of([&] { read_idx(f.put("a", gzip(good + "x"))); }));
   expect_in("truncated: i16[2 x 3] needs 12 bytes of data, found 7",
@@ -80,8 +79,7 @@ TEST(Idx, HostileFilesGiveErrors) {
   expect_in("begins with 50 4b 03 04, expected 00 00 TYPE RANK", error("PK\3\4...."));
   expect_in("begins with 00 00 0a 01", error(idx(10, {1}, "x")));
   expect_in("too large", error(idx(14, {0xffffffff, 0xffffffff, 0xffffffff}, "x")));
-  expect_in("truncated: u8[4294967295] needs 4294967295 bytes of data, found 1",
-            error(idx(8, {0xffffffff}, "x")));
+  expect_in("truncated: u8[4294967295] needs 4294967295 bytes of data, found 1", error(idx(8, {0xffffffff}, "x")));
   expect_in("more than its gzip data can hold", error(gzip(idx(8, {0xffffffff}, "x"))));
   expect_in("no room for 255 dimensions", error(std::string("\0\0\x08\xff", 4)));
   std::string damaged = gzip(idx(8, {1000}, std::string(1000, 'x')));

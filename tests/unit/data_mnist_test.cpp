@@ -43,15 +43,13 @@ TEST(Mnist, ErrorsNameTheFile) {
             error_of([&] { load_mnist(f / ""); }));
   put_all(f);
   f.put("train-labels-idx1-ubyte", labels("\7\2\3"));
-  expect_in("train-labels-idx1-ubyte: error: holds u8[3], expected 2 labels",
-            error_of([&] { load_mnist(f / ""); }));
+  expect_in("train-labels-idx1-ubyte: error: holds u8[3], expected 2 labels", error_of([&] { load_mnist(f / ""); }));
   f.put("train-labels-idx1-ubyte", labels("\7\x0a"));
   expect_in("label 1 is 10, expected 0 to 9", error_of([&] { load_mnist(f / ""); }));
   f.put("train-labels-idx1-ubyte", images(1, "abcd"));
   expect_in("expected u8 labels [count]", error_of([&] { load_mnist(f / ""); }));
   f.put("train-images-idx3-ubyte", labels("ab"));
-  expect_in("train-images-idx3-ubyte: error: holds u8[2], expected u8 images",
-            error_of([&] { load_mnist(f / ""); }));
+  expect_in("train-images-idx3-ubyte: error: holds u8[2], expected u8 images", error_of([&] { load_mnist(f / ""); }));
 }
 
 TEST(Mnist, TheRealFilesHaveTheirPublishedSizes) {
@@ -60,8 +58,7 @@ TEST(Mnist, TheRealFilesHaveTheirPublishedSizes) {
   EXPECT_EQ(train.inputs.dims(), (std::vector<int64_t>{60000, 1, 28, 28}));
   EXPECT_EQ(test.inputs.dims(), (std::vector<int64_t>{10000, 1, 28, 28}));
   // The first labels and the pixels' mean, 0.1307, are quoted wherever MNIST is normalised.
-  for (int i = 0; i < 5; ++i)
-    EXPECT_EQ(train.targets.get_int(i), (std::vector<int64_t>{5, 0, 4, 1, 9})[size_t(i)]);
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(train.targets.get_int(i), (std::vector<int64_t>{5, 0, 4, 1, 9})[size_t(i)]);
   double sum = 0;
   for (float v : train.inputs.as<float>()) sum += v;
   EXPECT_NEAR(sum / double(train.inputs.size()), 0.1307, 5e-5);

@@ -21,8 +21,7 @@ std::string npy(const std::string &dict, const std::string &data, int version = 
 }
 
 std::string dict(const std::string &descr, const std::string &shape, bool fortran = false) {
-  return "{'descr': '" + descr + "', 'fortran_order': " + (fortran ? "True" : "False") +
-         ", 'shape': " + shape + ", }";
+  return "{'descr': '" + descr + "', 'fortran_order': " + (fortran ? "True" : "False") + ", 'shape': " + shape + ", }";
 }
 
 std::string le(uint64_t v, int n) {
@@ -59,14 +58,13 @@ std::string zip(const std::string &name, const std::string &data, bool deflated 
   }
   uint64_t size = claimed_size < 0 ? data.size() : uint64_t(claimed_size);
   std::string extra = zip64 ? le(1, 2) + le(16, 2) + le(size, 8) + le(body.size(), 8) : "";
-  std::string common = le(zip64 ? 45 : 20, 2) + le(0, 2) + le(deflated ? 8 : 0, 2) + le(0, 2) + le(33, 2) +
-                       le(crc, 4) + le(zip64 ? 0xffffffff : body.size(), 4) +
-                       le(zip64 ? 0xffffffff : size, 4) + le(name.size(), 2) + le(extra.size(), 2);
+  std::string common = le(zip64 ? 45 : 20, 2) + le(0, 2) + le(deflated ? 8 : 0, 2) + le(0, 2) + le(33, 2) + le(crc, 4) +
+                       le(zip64 ? 0xffffffff : body.size(), 4) + le(zip64 ? 0xffffffff : size, 4) + le(name.size(), 2) +
+                       le(extra.size(), 2);
   std::string local = "PK\3\4" + common + name + extra + body;
   std::string central =
       "PK\1\2" + le(45, 2) + common + le(0, 2) + le(0, 2) + le(0, 2) + le(0, 4) + le(0, 4) + name + extra;
-  std::string end =
-      "PK\5\6" + le(0, 4) + le(1, 2) + le(1, 2) + le(central.size(), 4) + le(local.size(), 4) + le(0, 2);
+  std::string end = "PK\5\6" + le(0, 4) + le(1, 2) + le(1, 2) + le(central.size(), 4) + le(local.size(), 4) + le(0, 2);
   return local + central + end;
 }
 
@@ -109,13 +107,10 @@ TEST(Npy, ReadsVersionsShapesAndSpellings) {
   std::string six;
   for (int i = 0; i < 6; ++i) six += le(uint64_t(i), 4);
   for (int version : {1, 2, 3})
-    EXPECT_EQ(read_npy(f.put("a", npy(dict("<i4", "(2, 3)"), six, version))).dims(),
-              (std::vector<int64_t>{2, 3}));
+    EXPECT_EQ(read_npy(f.put("a", npy(dict("<i4", "(2, 3)"), six, version))).dims(), (std::vector<int64_t>{2, 3}));
   EXPECT_EQ(read_npy(f.put("a", npy(dict("<i4", "()"), six.substr(0, 4)))).rank(), 0);
   EXPECT_EQ(read_npy(f.put("a", npy(dict("<i4", "(3, 0, 2)"), ""))).dims(), (std::vector<int64_t>{3, 0, 2}));
-  EXPECT_EQ(
-      read_npy(f.put("a", npy("{\"shape\":(6L,),\"fortran_order\":False,\"descr\":\"<i4\"}   ", six))).size(),
-      6);
+  EXPECT_EQ(read_npy(f.put("a", npy("{\"shape\":(6L,),\"fortran_order\":False,\"descr\":\"<i4\"}   ", six))).size(), 6);
 }
 
 TEST(Npy, FortranOrderBecomesRowMajor) {
@@ -148,8 +143,8 @@ TEST(Npy, WritesTheBytesThatNumpyWrites) {
   write_npy(f / "a.npy", t);
   // 10 bytes, then the text padded with spaces to a multiple of 64 that ends in a newline.
   std::string text = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 1), }";
-  std::string expected = std::string("\x93NUMPY\1\0", 8) + le(118, 2) + text +
-                         std::string(117 - text.size(), ' ') + "\n" + le(0x3f800000, 4) + le(0xc0000000, 4);
+  std::string expected = std::string("\x93NUMPY\1\0", 8) + le(118, 2) + text + std::string(117 - text.size(), ' ') +
+                         "\n" + le(0x3f800000, 4) + le(0xc0000000, 4);
   EXPECT_EQ(bytes_of(f / "a.npy"), expected);
   write_npy(f / "v.npy", Tensor(DType::u8, {3}));
   expect_in("'descr': '|u1', 'fortran_order': False, 'shape': (3,), }", bytes_of(f / "v.npy"));
@@ -202,8 +197,7 @@ TEST(Npy, HostileHeadersGiveErrors) {
   expect_in("'|O'", error(npy(dict("|O", "(1,)"), d)));
   expect_in("'\\x01'", error(npy(dict("\1", "(1,)"), d)));
   expect_in("''", error(npy(dict("", "(1,)"), d)));
-  expect_in("structured dtype",
-            error(npy("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,)}", d)));
+  expect_in("structured dtype", error(npy("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,)}", d)));
   expect_in("column 2: expected a quoted string", error(npy("{descr: 1}", d)));
   expect_in("all needed", error(npy("{'descr': '<f4', 'shape': (2,)}", d)));
   expect_in("twice", error(npy("{'descr': '<f4', 'descr': '<f4'}", d)));
@@ -280,8 +274,7 @@ TEST(Npz, RoundTripsAndItsBytesDependOnContentsOnly) {
     ::setenv("TZ", "Asia/Tokyo", 1);
     write_npz(f / "sub/other.npz", all, deflate);
     EXPECT_EQ(bytes_of(f / "sub/other.npz"), bytes_of(f / "a.npz"));
-    expect_in(std::string("\x21\0", 2),
-              bytes_of(f / "a.npz").substr(12, 2)); // 1980-01-01, whatever the time is
+    expect_in(std::string("\x21\0", 2), bytes_of(f / "a.npz").substr(12, 2)); // 1980-01-01, whatever the time is
   }
   write_npz(f / "none.npz", {});
   EXPECT_TRUE(read_npz(f / "none.npz").empty());
@@ -294,13 +287,11 @@ TEST(Npz, FailedWritesLeaveTheOldFile) {
   f.put("a.npz", "old");
   {
     FileSizeLimit limit(5000);
-    EXPECT_EQ(error_of([&] { write_npz(f / "a.npz", all); }),
-              (f / "a.npz") + ": error: cannot write: File too large");
+    EXPECT_EQ(error_of([&] { write_npz(f / "a.npz", all); }), (f / "a.npz") + ": error: cannot write: File too large");
   }
   EXPECT_EQ(bytes_of(f / "a.npz"), "old");
   EXPECT_EQ(f.files(), 1u);
-  expect_in("/dev/full: error: cannot write: No space left on device",
-            error_of([&] { write_npz("/dev/full", all); }));
+  expect_in("/dev/full: error: cannot write: No space left on device", error_of([&] { write_npz("/dev/full", all); }));
   all.push_back(all[0]);
   expect_in("member 'w': error: stands twice", error_of([&] { write_npz(f / "a.npz", all); }));
   all[1] = {"h", Tensor(DType::bf16, {1})};

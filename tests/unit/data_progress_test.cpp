@@ -15,9 +15,8 @@ std::string run(bool terminal, int width, bool correct = true, bool finish = tru
   std::FILE *out = std::fopen((f / "out").c_str(), "w");
   double now = 100;
   {
-    Progress p({.epochs = 2, .steps = 10, .out = out, .terminal = terminal, .width = width, .clock = [&] {
-                  return now;
-                }});
+    Progress p(
+        {.epochs = 2, .steps = 10, .out = out, .terminal = terminal, .width = width, .clock = [&] { return now; }});
     for (int epoch = 0; epoch < 2; ++epoch) {
       for (int i = 0; i < 10; ++i) {
         now += 0.03;
@@ -42,9 +41,8 @@ std::vector<std::string> redraws(const std::string &text) {
 
 TEST(Progress, PlainLinesWhereThereIsNoTerminal) {
   // The mean loss is (5 + 2.5) / 10, 640 samples come in 0.3 s.
-  EXPECT_EQ(run(false, 80),
-            "epoch 1/2  loss 0.7500  accuracy 75.00 %  2133 samples/s  0.3 s  test accuracy 70.00 %\n"
-            "epoch 2/2  loss 0.7500  accuracy 75.00 %  2133 samples/s  0.3 s\n");
+  EXPECT_EQ(run(false, 80), "epoch 1/2  loss 0.7500  accuracy 75.00 %  2133 samples/s  0.3 s  test accuracy 70.00 %\n"
+                            "epoch 2/2  loss 0.7500  accuracy 75.00 %  2133 samples/s  0.3 s\n");
   EXPECT_EQ(run(false, 80, false).substr(0, 40), "epoch 1/2  loss 0.7500  2133 samples/s  ");
 }
 
@@ -60,8 +58,7 @@ TEST(Progress, TheBarIsRedrawnAtMostTenTimesASecondAndFits) {
   std::string bar = redraws(run(true, 120)).at(1);
   expect_in("epoch 1/2 [", bar);
   expect_in("loss 1.0000  accuracy 75.00 %  2133 samples/s  0:00 left", bar);
-  expect_in("epoch 1/2  loss 0.7500  accuracy 75.00 %  2133 samples/s  0.3 s  test accuracy 70.00 %\n",
-            run(true, 120));
+  expect_in("epoch 1/2  loss 0.7500  accuracy 75.00 %  2133 samples/s  0.3 s  test accuracy 70.00 %\n", run(true, 120));
 }
 
 TEST(Progress, AnUnfinishedBarEndsItsLine) { EXPECT_EQ(run(true, 80, true, false).back(), '\n'); }
@@ -91,10 +88,9 @@ TEST(Svg, HoldsAxesLinesAndPoints) {
 
 TEST(Svg, AnyLossesGiveASmallPicture) {
   const double inf = INFINITY;
-  std::vector<std::vector<double>> cases = {
-      {},          {1},     {0, 0},          {NAN},       {inf, -inf},
-      {1, NAN, 2}, {-5, 5}, {1e300, 1e-300}, {1e-320, 1}, {-1e308, 1e308},
-      {5, 5, 5}};
+  std::vector<std::vector<double>> cases = {{},          {1},     {0, 0},          {NAN},       {inf, -inf},
+                                            {1, NAN, 2}, {-5, 5}, {1e300, 1e-300}, {1e-320, 1}, {-1e308, 1e308},
+                                            {5, 5, 5}};
   cases.emplace_back(200000, 1.0);
   for (size_t i = 0; i < cases.back().size(); ++i) cases.back()[i] = double(i * 7919 % 1000) + 1;
   for (const std::vector<double> &losses : cases) {

@@ -24,13 +24,13 @@ Tensor counting(DType dtype, std::vector<int64_t> dims) {
 TEST(Safetensors, ReadsAFileWrittenByHand) {
   TestFolder f;
   std::string data("\0\0\x80\x3f\0\0\0\x40\x05\x01\0", 11);
-  SafeTensors s = read_safetensors(
-      f.put("a", file_of(R"({"__metadata__":{"k":"v","format":"pt"},)"
-                         R"("b":{"dtype":"BOOL","shape":[2],"data_offsets":[9,11]},)"
-                         R"("w":{"shape":[1,2],"data_offsets":[0,8],"dtype":"F32"},)"
-                         R"("s":{"dtype":"I8","shape":[],"data_offsets":[8,9]},)"
-                         R"("none":{"dtype":"I64","shape":[0,3],"data_offsets":[11,11]}}   )",
-                         data)));
+  SafeTensors s =
+      read_safetensors(f.put("a", file_of(R"({"__metadata__":{"k":"v","format":"pt"},)"
+                                          R"("b":{"dtype":"BOOL","shape":[2],"data_offsets":[9,11]},)"
+                                          R"("w":{"shape":[1,2],"data_offsets":[0,8],"dtype":"F32"},)"
+                                          R"("s":{"dtype":"I8","shape":[],"data_offsets":[8,9]},)"
+                                          R"("none":{"dtype":"I64","shape":[0,3],"data_offsets":[11,11]}}   )",
+                                          data)));
   ASSERT_EQ(s.tensors.size(), 4u);
   EXPECT_EQ(s.tensors[0].name, "b");
   EXPECT_EQ(s.find("w")->dims(), (std::vector<int64_t>{1, 2}));
@@ -50,8 +50,8 @@ TEST(Safetensors, UnalignedTensorsAreRead) {
   for (size_t pad = 0; pad < 8; ++pad) {
     std::string json =
         R"({"u":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"d":{"dtype":"F64","shape":[1],"data_offsets":[1,9]}})";
-    SafeTensors s = read_safetensors(
-        f.put("a", file_of(json + std::string(pad, ' '), std::string("\7\0\0\0\0\0\0\xf8\x3f", 9))));
+    SafeTensors s =
+        read_safetensors(f.put("a", file_of(json + std::string(pad, ' '), std::string("\7\0\0\0\0\0\0\xf8\x3f", 9))));
     EXPECT_EQ(s.find("u")->get(0), 7);
     EXPECT_EQ(s.find("d")->get(0), 1.5);
     EXPECT_EQ(reinterpret_cast<uintptr_t>(s.find("d")->data()) % 8, 0u);
@@ -65,9 +65,8 @@ TEST(Safetensors, WritesTheBytesOfTheFormat) {
   s.tensors.push_back({"b", counting(DType::u8, {3})});
   s.tensors.push_back({"w", counting(DType::f32, {1, 2})});
   write_safetensors(f / "a", s);
-  std::string json =
-      R"({"__metadata__":{"z":"1","a":"\"2\""},"b":{"dtype":"U8","shape":[3],"data_offsets":[8,11]},)"
-      R"("w":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]}})";
+  std::string json = R"({"__metadata__":{"z":"1","a":"\"2\""},"b":{"dtype":"U8","shape":[3],"data_offsets":[8,11]},)"
+                     R"("w":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]}})";
   json += std::string(64 - (json.size() + 8) % 64, ' ');
   EXPECT_EQ(bytes_of(f / "a"), file_of(json, std::string("\0\0\0\0\0\0\x80\x3f\0\1\2", 11)));
 }
@@ -104,8 +103,7 @@ TEST(Safetensors, EveryTruncationAndTrailingByteIsAnError) {
   std::string good = bytes_of(f / "good");
   for (size_t n = 0; n < good.size(); ++n)
     expect_in("/a: ", error_of([&] { read_safetensors(f.put("a", good.substr(0, n))); }));
-  expect_in("31 bytes of data, but the tensors fill 30",
-            error_of([&] { read_safetensors(f.put("a", good + "x")); }));
+  expect_in("31 bytes of data, but the tensors fill 30", error_of([&] { read_safetensors(f.put("a", good + "x")); }));
 }
 
 TEST(Safetensors, FlippedBytesNeverCrash) {
@@ -135,8 +133,7 @@ TEST(Safetensors, HostileHeadersGiveErrors) {
   };
   auto entry = [](const std::string &name, const std::string &dtype, const std::string &shape,
                   const std::string &offsets) {
-    return "\"" + name + "\":{\"dtype\":\"" + dtype + "\",\"shape\":" + shape +
-           ",\"data_offsets\":" + offsets + "}";
+    return "\"" + name + "\":{\"dtype\":\"" + dtype + "\",\"shape\":" + shape + ",\"data_offsets\":" + offsets + "}";
   };
   expect_in("tensor 'w': error: dtype 'F8_E4M3'", error("{" + entry("w", "F8_E4M3", "[8]", "[0,8]") + "}"));
   expect_in("tensor 'w': error: f32[3] needs 12 bytes, its data_offsets [0, 8] hold 8",
@@ -147,13 +144,11 @@ TEST(Safetensors, HostileHeadersGiveErrors) {
   expect_in("tensors leave a hole", error("{" + entry("w", "F32", "[1]", "[4,8]") + "}"));
   expect_in("expected [begin, end]", error("{" + entry("w", "F32", "[1]", "[8,4]") + "}"));
   expect_in("expected [begin, end]", error("{" + entry("w", "F32", "[1]", "[8]") + "}"));
-  expect_in("too large",
-            error("{" + entry("w", "F32", "[4611686018427387904,4611686018427387904]", "[0,8]") + "}"));
+  expect_in("too large", error("{" + entry("w", "F32", "[4611686018427387904,4611686018427387904]", "[0,8]") + "}"));
   expect_in("too large", error("{" + entry("w", "F32", "[18446744073709551615]", "[0,8]") + "}"));
   expect_in("where a count should stand", error("{" + entry("w", "F32", "[-1]", "[0,8]") + "}"));
   expect_in("where a count should stand", error("{" + entry("w", "F32", "[1.5]", "[0,8]") + "}"));
-  expect_in("where a count should stand",
-            error("{" + entry("w", "F32", "[99999999999999999999999]", "[0,8]") + "}"));
+  expect_in("where a count should stand", error("{" + entry("w", "F32", "[99999999999999999999999]", "[0,8]") + "}"));
   expect_in("an array where none may stand", error("{" + entry("w", "F32", "[[2]]", "[0,8]") + "}"));
   expect_in("key 'w' stands twice",
             error("{" + entry("w", "F32", "[2]", "[0,8]") + "," + entry("w", "F32", "[2]", "[0,8]") + "}"));
@@ -184,8 +179,7 @@ TEST(Safetensors, FailedWritesLeaveTheOldFile) {
   f.put("a", "old");
   {
     FileSizeLimit limit(70000);
-    EXPECT_EQ(error_of([&] { write_safetensors(f / "a", s); }),
-              (f / "a") + ": error: cannot write: File too large");
+    EXPECT_EQ(error_of([&] { write_safetensors(f / "a", s); }), (f / "a") + ": error: cannot write: File too large");
   }
   EXPECT_EQ(bytes_of(f / "a"), "old");
   EXPECT_EQ(f.files(), 1u);

@@ -28,8 +28,7 @@ public:
     return *this / name;
   }
   size_t files() const {
-    return size_t(
-        std::distance(std::filesystem::directory_iterator(path_), std::filesystem::directory_iterator()));
+    return size_t(std::distance(std::filesystem::directory_iterator(path_), std::filesystem::directory_iterator()));
   }
 
 private:

@@ -84,8 +84,7 @@ inline Tensor samples(DType t, int64_t n, unsigned seed) {
                                 1.00048828125};
     std::normal_distribution<double> normal(0, 10);
     for (int64_t i = 0; i < n; ++i)
-      x.set(i,
-            size_t(i) < special.size() ? special[(size_t(i) + seed * 7) % special.size()] : normal(random));
+      x.set(i, size_t(i) < special.size() ? special[(size_t(i) + seed * 7) % special.size()] : normal(random));
   } else {
     int bits = 8 * size_of(t);
     std::vector<int64_t> special{0,
@@ -106,11 +105,9 @@ inline Tensor samples(DType t, int64_t n, unsigned seed) {
                                  -2,
                                  3};
     for (int64_t i = 0; i < n; ++i)
-      x.set_int(
-          i,
-          size_t(i) < special.size() * special.size()
-              ? special[seed % 2 ? size_t(i) % special.size() : size_t(i) / special.size() % special.size()]
-              : int64_t(random()));
+      x.set_int(i, size_t(i) < special.size() * special.size()
+                       ? special[seed % 2 ? size_t(i) % special.size() : size_t(i) / special.size() % special.size()]
+                       : int64_t(random()));
   }
   return x;
 }
@@ -144,8 +141,8 @@ inline Kernel pointwise(Op op, const std::vector<DType> &from, DType to, int64_t
   std::vector<const Expr *> args;
   for (int b : in) args.push_back(k.load(b, i));
   Stmt s = make_store(out, i, k.op(op, args, to));
-  k.body = one(lanes > 1 ? make_loop(L::vector, i, one(std::move(s)), lanes)
-                         : make_loop(L::serial, i, one(std::move(s))));
+  k.body =
+      one(lanes > 1 ? make_loop(L::vector, i, one(std::move(s)), lanes) : make_loop(L::serial, i, one(std::move(s))));
   return k;
 }
 

@@ -58,16 +58,15 @@ void check_op(Op op, const std::vector<DType> &dtypes, bool truth = false) {
 } // namespace
 
 TEST(Emit, FloatingOps) {
-  for (Op op :
-       {Op::neg, Op::abs, Op::sqrt, Op::floor, Op::round, Op::add, Op::mul, Op::div, Op::max, Op::min})
+  for (Op op : {Op::neg, Op::abs, Op::sqrt, Op::floor, Op::round, Op::add, Op::mul, Op::div, Op::max, Op::min})
     check_op(op, kFloats);
   check_op(Op::fma, kFloats);
   for (Op op : {Op::lt, Op::eq}) check_op(op, kFloats, true);
 }
 
 TEST(Emit, IntegerOps) {
-  for (Op op : {Op::add, Op::mul, Op::div, Op::rem, Op::max, Op::min, Op::bit_and, Op::bit_or, Op::bit_xor,
-                Op::shl, Op::shr})
+  for (Op op :
+       {Op::add, Op::mul, Op::div, Op::rem, Op::max, Op::min, Op::bit_and, Op::bit_or, Op::bit_xor, Op::shl, Op::shr})
     check_op(op, kInts);
   for (Op op : {Op::neg, Op::abs}) check_op(op, kInts);
   for (Op op : {Op::lt, Op::eq}) check_op(op, kInts, true);
@@ -104,7 +103,8 @@ TEST(Emit, RemaindersOfFloatsAreExact) {
         for (int64_t i = 0; i < n; ++i) {
           double want = std::fmod(x.get(i), y.get(i)), have = got.get(i);
           ASSERT_TRUE(std::isnan(want) ? std::isnan(have) : have == want && std::signbit(have) == std::signbit(want))
-              << fmt::format("{} rem {} is {}, not {}: {} on {} by {}", x.get(i), y.get(i), want, have, name(t), target, lanes);
+              << fmt::format("{} rem {} is {}, not {}: {} on {} by {}", x.get(i), y.get(i), want, have, name(t), target,
+                             lanes);
         }
       }
 }
@@ -154,8 +154,7 @@ TEST(Emit, EveryHalfConvertsBothWays) {
         Tensor y(from, {3 * 0x7BFF}), rounded(t, {y.size()}), want(t, {y.size()});
         for (int64_t i = 0; i < 0x7BFF; ++i) {
           double a = t == DType::f16 ? f16_to_f32(uint16_t(i)) : bf16_to_f32(uint16_t(i));
-          double b = t == DType::f16 ? f16_to_f32(uint16_t(i + 1)) : bf16_to_f32(uint16_t(i + 1)),
-                 m = (a + b) / 2;
+          double b = t == DType::f16 ? f16_to_f32(uint16_t(i + 1)) : bf16_to_f32(uint16_t(i + 1)), m = (a + b) / 2;
           bool wide_from = from == DType::f64;
           y.set(3 * i, wide_from ? std::nextafter(m, a) : double(std::nextafterf(float(m), float(a))));
           y.set(3 * i + 1, m);
@@ -172,8 +171,7 @@ TEST(Emit, SelectAndBitcast) {
   for (const std::string &target : kRunnable)
     for (DType t : kFloats + kInts)
       for (int64_t n : kExtents) {
-        Tensor c = samples(DType::boolean, n, 1), x = samples(t, n, 2), y = samples(t, n, 5), got(t, {n}),
-               want(t, {n});
+        Tensor c = samples(DType::boolean, n, 1), x = samples(t, n, 2), y = samples(t, n, 5), got(t, {n}), want(t, {n});
         Kernels(target).run(pointwise(Op::select, {DType::boolean, t, t}, t, n, 8), {&c, &x, &y, &got});
         for (int64_t i = 0; i < n; ++i) {
           const Tensor &from = c.get_int(i) ? x : y;
@@ -213,9 +211,7 @@ TEST(Emit, RefusesWhatLegalizeShouldHaveRewritten) {
   try {
     emit_program(p, make_target("host"), 2);
     FAIL() << "no error";
-  } catch (const CompileError &e) {
-    EXPECT_STREQ(e.what(), "error: the back end has no instruction for 'exp' of f32");
-  }
+  } catch (const CompileError &e) { EXPECT_STREQ(e.what(), "error: the back end has no instruction for 'exp' of f32"); }
 }
 
 TEST(Emit, OnlyKnownFunctionsAreCalled) {

@@ -20,16 +20,15 @@ TEST(Emit, StridesOfLoadsAndStores) {
             Index far = Index(i) * stride + first;
             Stmt s = scatter ? make_store(out, far, k.load(in, i)) : make_store(out, i, k.load(in, far));
             k.body = one(make_loop(L::vector, i, one(std::move(s)), 8));
-            Tensor x = samples(t, scatter ? n : span, 4), got(t, {scatter ? span : n}),
-                   want(t, {scatter ? span : n});
+            Tensor x = samples(t, scatter ? n : span, 4), got(t, {scatter ? span : n}), want(t, {scatter ? span : n});
             Kernels(target).run(std::move(k), {&x, &got});
             for (int64_t j = 0; j < n; ++j) {
               int64_t at = first + stride * j, to = scatter ? at : j, from = scatter ? j : at;
               is_float(t) ? want.set(to, x.get(from)) : want.set_int(to, x.get_int(from));
             }
-            expect_same(got, want,
-                        fmt::format("{} stride {} of {} {} on {}", name(t), stride, n,
-                                    scatter ? "stores" : "loads", target));
+            expect_same(
+                got, want,
+                fmt::format("{} stride {} of {} {} on {}", name(t), stride, n, scatter ? "stores" : "loads", target));
           }
 }
 
@@ -57,9 +56,8 @@ TEST(Emit, GuardedLoads) {
               else
                 is_float(t) ? want.set(j, x.get(a)) : want.set_int(j, x.get_int(a));
             }
-            expect_same(
-                got, want,
-                fmt::format("{} of {} shifted by {} step {} on {}", name(t), n, shift, stride, target));
+            expect_same(got, want,
+                        fmt::format("{} of {} shifted by {} step {} on {}", name(t), n, shift, stride, target));
           }
 }
 
@@ -75,9 +73,8 @@ TEST(Emit, ScalarAndLaneGuardsTogether) {
       const Expr *v = k.guarded({{r, 0, h}, {c, 0, w}}, k.load(in, r * w + c), k.constant(DType::f32, 0));
       const Expr *place = k.op(Op::cast, {k.index(Index(x) / 3 + (Index(y) % 2) * 10)}, DType::f32);
       v = k.op(Op::add, {v, place}, DType::f32);
-      k.body = one(
-          make_loop(L::serial, y,
-                    one(make_loop(L::vector, x, one(make_store(out, Index(y) * (w + 2) + Index(x), v)), 8))));
+      k.body = one(make_loop(L::serial, y,
+                             one(make_loop(L::vector, x, one(make_store(out, Index(y) * (w + 2) + Index(x), v)), 8))));
       Tensor a = samples(DType::f32, h * w, 9), got(DType::f32, {(h + 2) * (w + 2)}), want = got.clone();
       Kernels(target).run(std::move(k), {&a, &got});
       for (int64_t i = 0; i < h + 2; ++i)
@@ -137,8 +134,7 @@ TEST(Emit, GatherAndScatter) {
         for (bool scatter : {false, true}) {
           int64_t m = 11;
           Kernel k;
-          int in = slot(k, t, scatter ? n : m), index = slot(k, DType::i32, n),
-              out = slot(k, t, scatter ? m : n);
+          int in = slot(k, t, scatter ? n : m), index = slot(k, DType::i32, n), out = slot(k, t, scatter ? m : n);
           IndexVar i = k.var(n);
           const Expr *at = k.op(Op::cast, {k.load(index, i)}, DType::i64);
           Stmt s = scatter ? make_store(out, 1, k.load(in, i)) : make_store(out, i, k.load(in, 1, at));
@@ -152,8 +148,7 @@ TEST(Emit, GatherAndScatter) {
             int64_t a = where.get_int(j) + 1, from = scatter ? j : a, to = scatter ? a : j;
             is_float(t) ? want.set(to, x.get(from)) : want.set_int(to, x.get_int(from));
           }
-          expect_same(got, want,
-                      fmt::format("{} {} of {} on {}", scatter ? "scatter" : "gather", name(t), n, target));
+          expect_same(got, want, fmt::format("{} {} of {} on {}", scatter ? "scatter" : "gather", name(t), n, target));
         }
 }
 
@@ -174,9 +169,8 @@ TEST(Emit, RegistersAndLanes) {
           Index at = Index(c) * 8 + Index(l), reg = Index(r) * 8 + Index(l);
           const Expr *x = k.guarded({{at, 0, n}}, k.load(in, Index(r) * n + at), k.constant(t, 0));
           Stmt add = make_store(acc, reg, k.op(Op::add, {k.load(acc, reg), x}, t));
-          body.push_back(
-              make_loop(L::unroll, r,
-                        one(make_loop(L::serial, c, one(make_loop(L::vector, l, one(std::move(add)), 8))))));
+          body.push_back(make_loop(L::unroll, r,
+                                   one(make_loop(L::serial, c, one(make_loop(L::vector, l, one(std::move(add)), 8))))));
           body.push_back(make_store(out, 0, k.lanes(acc, 0, 8 * registers, Op::add)));
           Tensor v(t, {n * registers}), got(t, {1}), want(t, {1});
           for (int64_t i = 0; i < v.size(); ++i) v.set(i, double(i % 5) - 2); // sums are exact in every dtype
@@ -231,8 +225,7 @@ TEST(Emit, RegistersWrittenInPart) {
         k.body = in_order(k, std::move(body));
         Kernels(target).run(std::move(k), {&x, &got});
         for (int64_t j = 0; j < 16; ++j) want.set(j, j < n && (!conditional || x.get(j) > 0) ? x.get(j) : -7);
-        expect_same(got, want,
-                    fmt::format("{} of 16{} on {}", n, conditional ? " in some lanes" : "", target));
+        expect_same(got, want, fmt::format("{} of 16{} on {}", n, conditional ? " in some lanes" : "", target));
       }
 }
 
@@ -247,14 +240,13 @@ TEST(Emit, ScratchAndLoopKinds) {
       std::vector<Stmt> body;
       body.push_back(make_loop(
           L::vector, i,
-          one(make_store(
-              strip, i,
-              k.op(Op::add, {k.load(in, Index(p) * n + Index(i)), k.constant(DType::f32, 1)}, DType::f32))),
+          one(make_store(strip, i,
+                         k.op(Op::add, {k.load(in, Index(p) * n + Index(i)), k.constant(DType::f32, 1)}, DType::f32))),
           8, true));
-      body.push_back(make_loop(
-          L::unroll, j,
-          one(make_store(out, Index(p) * n + Index(j),
-                         k.op(Op::mul, {k.load(strip, j), k.constant(DType::f32, 2)}, DType::f32)))));
+      body.push_back(
+          make_loop(L::unroll, j,
+                    one(make_store(out, Index(p) * n + Index(j),
+                                   k.op(Op::mul, {k.load(strip, j), k.constant(DType::f32, 2)}, DType::f32)))));
       k.body = one(make_loop(L::parallel, p, one(make_loop(L::parallel, q, std::move(body)))));
       EXPECT_EQ(k.trip(), rows);
       Tensor x(DType::f32, {rows * n}), got(DType::f32, {rows * n}), want(DType::f32, {rows * n});
@@ -315,8 +307,8 @@ TEST(Emit, EqualKernelsMayOrderTheirSlotsDifferently) {
     int out = slot(k, DType::f32, 8), a = slot(k, DType::f32, 8), b = slot(k, DType::f32, 8);
     if (turned) std::swap(a, b);
     IndexVar i = k.var(8);
-    k.body = one(make_loop(
-        L::vector, i, one(make_store(out, i, k.op(Op::div, {k.load(a, i), k.load(b, i)}, DType::f32))), 8));
+    k.body = one(
+        make_loop(L::vector, i, one(make_store(out, i, k.op(Op::div, {k.load(a, i), k.load(b, i)}, DType::f32))), 8));
     return k;
   };
   std::vector<Kernel> kernels;

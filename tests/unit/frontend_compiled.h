@@ -9,8 +9,7 @@ namespace trellis::testing {
 class CompiledExecutor {
 public:
   explicit CompiledExecutor(int threads = 1) : threads_(threads) {}
-  std::vector<Tensor> operator()(const Graph &g, const std::vector<Tensor> &inputs,
-                                 std::vector<Tensor> *next) {
+  std::vector<Tensor> operator()(const Graph &g, const std::vector<Tensor> &inputs, std::vector<Tensor> *next) {
     std::shared_ptr<Session> &session = (*sessions_)[&g];
     if (!session) session = std::make_shared<Session>(compile(g), threads_);
     std::vector<Tensor> data;

@@ -70,15 +70,13 @@ static void expect_equal(const Case &c) {
 // No bias stands before a batch norm: its gradient is rounding noise, which adaptive optimisers blow up.
 TEST(Compiled, EveryLayerTrainsAsInterpreted) {
   using namespace nn;
-  Type images{DType::f32, {3, 2, 9, 10}}, rows{DType::f32, {5, 7}}, words{DType::i64, {3, 4}},
-      wide{DType::f64, {6, 7}};
+  Type images{DType::f32, {3, 2, 9, 10}}, rows{DType::f32, {5, 7}}, words{DType::i64, {3, 4}}, wide{DType::f64, {6, 7}};
   Case cases[] = {
       {"conv", Conv2d(4, 3, {.stride = 2, .pad = nn::same}) >> Flatten() >> Dense(3), images, "cross_entropy",
        "sgd:momentum=0.9,nesterov=true"},
       {"grouped", Conv2d(4, 3, {.dilation = {2, 1}, .groups = 2}) >> ReLU() >> Flatten() >> Dense(3), images,
        "cross_entropy", "adam"},
-      {"pools",
-       Conv2d(4, 3) >> MaxPool(2) >> AvgPool(2, {.stride = 1, .pad = 1}) >> GlobalAvgPool() >> Dense(3),
+      {"pools", Conv2d(4, 3) >> MaxPool(2) >> AvgPool(2, {.stride = 1, .pad = 1}) >> GlobalAvgPool() >> Dense(3),
        images, "cross_entropy", "adamw"},
       {"uneven pools",
        MaxPool(3, {.stride = 2, .pad = 1}) >> Conv2d(3, 1) >>
@@ -94,16 +92,15 @@ TEST(Compiled, EveryLayerTrainsAsInterpreted) {
       {"embedding", Embedding(7, 5) >> residual(Dense(5) >> Tanh()) >> Dense(3), words, "cross_entropy",
        "adam:schedule=cosine,steps=10,warmup=2"},
       {"activations",
-       Dense(6) >> LeakyReLU() >> Dense(6) >> ELU() >> Dense(6) >> Softplus() >> Dense(6) >> SiLU() >>
-           Dense(6) >> Softmax(),
+       Dense(6) >> LeakyReLU() >> Dense(6) >> ELU() >> Dense(6) >> Softplus() >> Dense(6) >> SiLU() >> Dense(6) >>
+           Softmax(),
        rows, "mse", "adam"},
       {"branches", (Dense(4) >> Sigmoid()) + (Dense(4) >> Tanh()), rows, "bce_with_logits",
        "sgd:schedule=step,every=2"},
-      {"concatenate", concatenate({Dense(4), Dense(3) >> GELU(), ReLU()}) >> Dense(2) >> Sigmoid(), rows,
-       "bce", "adam"},
+      {"concatenate", concatenate({Dense(4), Dense(3) >> GELU(), ReLU()}) >> Dense(2) >> Sigmoid(), rows, "bce",
+       "adam"},
       {"shared", clone(Dense(7) >> SiLU(), 2) >> Dense(3), wide, "cross_entropy", "adam:lr=0.01"},
-      {"double",
-       LayerNorm() >> Dense(9) >> GELU() >> nn::BatchNorm() >> Dropout(0.2) >> Dense(4) >> Softmax(), wide,
+      {"double", LayerNorm() >> Dense(9) >> GELU() >> nn::BatchNorm() >> Dropout(0.2) >> Dense(4) >> Softmax(), wide,
        "mse", "adamw:clip=1"},
   };
   for (const Case &c : cases) expect_equal(c);

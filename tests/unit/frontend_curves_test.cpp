@@ -68,26 +68,23 @@ public:
   }
   std::map<std::string, Tensor> step(int64_t i) {
     std::vector<uint32_t> rows;
-    for (int64_t k = 0; k < rows_.dims()[1]; ++k)
-      rows.push_back(uint32_t(rows_.get_int(i * rows_.dims()[1] + k)));
+    for (int64_t k = 0; k < rows_.dims()[1]; ++k) rows.push_back(uint32_t(rows_.get_int(i * rows_.dims()[1] + k)));
     std::string target = curve_.options.loss == "cross_entropy" ? "label" : "target";
-    return session_.run(*graph_, {{"x", take_rows(curve_.data.inputs, rows)},
-                                  {target, take_rows(curve_.data.targets, rows)}});
+    return session_.run(*graph_,
+                        {{"x", take_rows(curve_.data.inputs, rows)}, {target, take_rows(curve_.data.targets, rows)}});
   }
   void expect_first_step(double tolerance) {
     auto out = step(0);
     expect_close(out.at("logits"), npz_.read("logits0"), tolerance, "logits");
     for (Value p : inputs_of_role(*graph_, "param")) {
       std::string name(name_of_input(p));
-      expect_close(out.at("grad." + name), ours(npz_.read("grad0:" + name)), tolerance,
-                   "gradient of " + name);
+      expect_close(out.at("grad." + name), ours(npz_.read("grad0:" + name)), tolerance, "gradient of " + name);
     }
     EXPECT_NEAR(out.at("loss").get(0) / npz_.read("loss").get(0), 1, tolerance);
   }
   /// Logits of the first rows alone: what an interpreter can do of a large model.
   void expect_first_logits(int64_t count, double tolerance) {
-    auto predict =
-        make_inference_graph(*bind_dims(*nn::build_graph(curve_.model, curve_.input), {{"N", count}}));
+    auto predict = make_inference_graph(*bind_dims(*nn::build_graph(curve_.model, curve_.input), {{"N", count}}));
     std::vector<uint32_t> rows;
     for (int64_t k = 0; k < count; ++k) rows.push_back(uint32_t(rows_.get_int(k)));
     Tensor got = session_.run(*predict, {{"x", take_rows(curve_.data.inputs, rows)}}).at("y");
@@ -124,8 +121,7 @@ static Curve mlp() {
 static Curve kerasconv() {
   using namespace nn;
   return {"kerasconv-mnist-adam",
-          Conv2d(32, 3) >> ReLU() >> MaxPool(2) >> Conv2d(64, 3) >> ReLU() >> MaxPool(2) >> Flatten() >>
-              Dense(10),
+          Conv2d(32, 3) >> ReLU() >> MaxPool(2) >> Conv2d(64, 3) >> ReLU() >> MaxPool(2) >> Flatten() >> Dense(10),
           {DType::f32, {Dim::symbol("N"), 1, 28, 28}},
           {{.loss = "cross_entropy", .output = {}}, parse_optimiser("adam:lr=0.001")},
           mnist()};

@@ -24,8 +24,7 @@ TEST(Philox, StreamsDependOnSeedAndName) {
 
 // The quantile is the inverse of the distribution: Phi(x) = erfc(-x / sqrt 2) / 2.
 TEST(Philox, NormalQuantileInvertsTheDistribution) {
-  for (double p :
-       {1e-16, 1e-12, 3e-9, 1e-5, 0.001, 0.02, 0.074, 0.076, 0.3, 0.5, 0.6, 0.924, 0.926, 0.99, 0.999999}) {
+  for (double p : {1e-16, 1e-12, 3e-9, 1e-5, 0.001, 0.02, 0.074, 0.076, 0.3, 0.5, 0.6, 0.924, 0.926, 0.99, 0.999999}) {
     double x = normal_quantile(p);
     EXPECT_NEAR(std::erfc(-x / std::sqrt(2.0)) / 2 / p, 1, 1e-13) << p;
   }

@@ -19,20 +19,17 @@ static std::string error_of(const Layer &l, Type input) {
   } catch (const CompileError &e) { return e.what(); }
   return "";
 }
-static bool mentions(const std::string &text, const std::string &part) {
-  return text.find(part) != std::string::npos;
-}
+static bool mentions(const std::string &text, const std::string &part) { return text.find(part) != std::string::npos; }
 
 TEST(Layer, LeNetShapesAndNames) {
   auto model = Conv2d(6, 5, {.pad = same}) >> ReLU() >> MaxPool(2) >> Conv2d(16, 5) >> ReLU() >> MaxPool(2) >>
                Flatten() >> Dense(120) >> ReLU() >> Dense(84) >> ReLU() >> Dense(10);
   auto g = build_graph(model, images());
   EXPECT_EQ(g->outputs[0].value.type().str(), "f32[N, 10]");
-  EXPECT_EQ(parameters(*g),
-            (std::vector<std::string>{"0.weight f32[6, 1, 5, 5]", "0.bias f32[6]",
-                                      "3.weight f32[16, 6, 5, 5]", "3.bias f32[16]", "7.weight f32[400, 120]",
-                                      "7.bias f32[120]", "9.weight f32[120, 84]", "9.bias f32[84]",
-                                      "11.weight f32[84, 10]", "11.bias f32[10]"}));
+  EXPECT_EQ(parameters(*g), (std::vector<std::string>{
+                                "0.weight f32[6, 1, 5, 5]", "0.bias f32[6]", "3.weight f32[16, 6, 5, 5]",
+                                "3.bias f32[16]", "7.weight f32[400, 120]", "7.bias f32[120]", "9.weight f32[120, 84]",
+                                "9.bias f32[84]", "11.weight f32[84, 10]", "11.bias f32[10]"}));
   EXPECT_EQ(g->find_input("0.bias").node->attrs.get<std::string>(trellis::Attr::init), "fan_in_uniform(25)");
 }
 
@@ -40,11 +37,10 @@ TEST(Layer, NamesOfLayersNestAndReplacePositions) {
   auto block = (Dense(8) >> ReLU()).named("block");
   auto model = Dense(8).named("in") >> block >> sequential({Dense(8), Dense(4)}) >> Dense(2);
   auto g = build_graph(model, {DType::f32, {3, 5}});
-  EXPECT_EQ(parameters(*g),
-            (std::vector<std::string>{"in.weight f32[5, 8]", "in.bias f32[8]", "block.0.weight f32[8, 8]",
-                                      "block.0.bias f32[8]", "2.0.weight f32[8, 8]", "2.0.bias f32[8]",
-                                      "2.1.weight f32[8, 4]", "2.1.bias f32[4]", "3.weight f32[4, 2]",
-                                      "3.bias f32[2]"}));
+  EXPECT_EQ(parameters(*g), (std::vector<std::string>{"in.weight f32[5, 8]", "in.bias f32[8]",
+                                                      "block.0.weight f32[8, 8]", "block.0.bias f32[8]",
+                                                      "2.0.weight f32[8, 8]", "2.0.bias f32[8]", "2.1.weight f32[8, 4]",
+                                                      "2.1.bias f32[4]", "3.weight f32[4, 2]", "3.bias f32[2]"}));
 }
 
 TEST(Layer, HandlesShareAndClonesDoNot) {
@@ -52,8 +48,8 @@ TEST(Layer, HandlesShareAndClonesDoNot) {
   auto shared = build_graph(layer >> ReLU() >> layer, {DType::f32, {2, 8}});
   EXPECT_EQ(parameters(*shared), (std::vector<std::string>{"0.weight f32[8, 8]"}));
   auto copies = build_graph(clone(layer >> ReLU(), 3), {DType::f32, {2, 8}});
-  EXPECT_EQ(parameters(*copies), (std::vector<std::string>{"0.0.weight f32[8, 8]", "1.0.weight f32[8, 8]",
-                                                           "2.0.weight f32[8, 8]"}));
+  EXPECT_EQ(parameters(*copies),
+            (std::vector<std::string>{"0.0.weight f32[8, 8]", "1.0.weight f32[8, 8]", "2.0.weight f32[8, 8]"}));
   // Inside each copy, what was shared stays shared.
   auto inner = build_graph(clone(layer >> layer, 2), {DType::f32, {2, 8}});
   EXPECT_EQ(parameters(*inner), (std::vector<std::string>{"0.0.weight f32[8, 8]", "1.0.weight f32[8, 8]"}));
@@ -64,30 +60,26 @@ TEST(Layer, Combinators) {
   auto sum = build_graph(Dense(4) + Dense(4), in);
   EXPECT_EQ(sum->outputs[0].value.type().str(), "f32[2, 4]");
   EXPECT_EQ(parameters(*sum).size(), 4u);
-  EXPECT_EQ(build_graph(concatenate({Dense(4), Dense(3), ReLU()}), in)->outputs[0].value.type().str(),
-            "f32[2, 15]");
+  EXPECT_EQ(build_graph(concatenate({Dense(4), Dense(3), ReLU()}), in)->outputs[0].value.type().str(), "f32[2, 15]");
   EXPECT_EQ(build_graph(residual(Dense(8) >> Tanh()), in)->outputs[0].value.type().str(), "f32[2, 8]");
   // A residual layer is named as what it wraps.
   Dense plain(8, {.bias = false}), other(8, {.bias = false}), third(8, {.bias = false});
   EXPECT_EQ(parameters(*build_graph(plain >> residual(other) >> residual(third >> ReLU()), in)),
             (std::vector<std::string>{"0.weight f32[8, 8]", "1.weight f32[8, 8]", "2.0.weight f32[8, 8]"}));
-  EXPECT_TRUE(
-      mentions(error_of(residual(Dense(7)), in), "Residual: the inner layer makes f32[2, 7] of f32[2, 8]"));
+  EXPECT_TRUE(mentions(error_of(residual(Dense(7)), in), "Residual: the inner layer makes f32[2, 7] of f32[2, 8]"));
   EXPECT_TRUE(mentions(error_of(Dense(4) + Dense(5), in), "Sum: branches give f32[2, 4] and f32[2, 5]"));
 }
 
 TEST(Layer, OwnLayersAndFunctionalUse) {
-  Layer scale("Scale",
-              [](Build &b, Value x) { return x * b.param("gain", {x.dtype(), {x.shape().back()}}, "one"); });
+  Layer scale("Scale", [](Build &b, Value x) { return x * b.param("gain", {x.dtype(), {x.shape().back()}}, "one"); });
   Graph g;
   Build b(g);
   Value x = g.input("x", {DType::f32, {2, 8}});
   Dense first(4), second(4);
   Value y = second(b, scale(b, first(b, x)));
   y = second(b, y);
-  EXPECT_EQ(parameters(g),
-            (std::vector<std::string>{"dense.weight f32[8, 4]", "dense.bias f32[4]", "scale.gain f32[4]",
-                                      "dense1.weight f32[4, 4]", "dense1.bias f32[4]"}));
+  EXPECT_EQ(parameters(g), (std::vector<std::string>{"dense.weight f32[8, 4]", "dense.bias f32[4]", "scale.gain f32[4]",
+                                                     "dense1.weight f32[4, 4]", "dense1.bias f32[4]"}));
 }
 
 TEST(Layer, Convolutions) {
@@ -121,9 +113,8 @@ TEST(Layer, OthersKeepOrChangeShapes) {
   EXPECT_EQ(shape(BatchNorm(), image), image.str());
   EXPECT_EQ(shape(LayerNorm(), image), image.str());
   EXPECT_EQ(shape(Dropout(0.5), image), image.str());
-  for (const Layer &l :
-       {Layer(ReLU()), Layer(LeakyReLU()), Layer(ELU()), Layer(GELU()), Layer(Sigmoid()), Layer(Tanh()),
-        Layer(Softplus()), Layer(SiLU()), Layer(Softmax()), Layer(BatchNorm())})
+  for (const Layer &l : {Layer(ReLU()), Layer(LeakyReLU()), Layer(ELU()), Layer(GELU()), Layer(Sigmoid()),
+                         Layer(Tanh()), Layer(Softplus()), Layer(SiLU()), Layer(Softmax()), Layer(BatchNorm())})
     EXPECT_EQ(shape(l, rows), rows.str());
   EXPECT_EQ(shape(Embedding(100, 16), {DType::i64, {Dim::symbol("N"), 7}}), "f32[N, 7, 16]");
   EXPECT_EQ(shape(Embedding(100, 16) >> Dense(5), {DType::i64, {Dim::symbol("N"), 7}}), "f32[N, 7, 5]");
@@ -136,15 +127,14 @@ TEST(Layer, ErrorsNameTheLayerAndItsCallSite) {
   EXPECT_TRUE(mentions(e, "Conv2d: the input is f32[2, 8], but must be [N, C, H, W]")) << e;
   EXPECT_TRUE(mentions(error_of(Dense(0), rows), "must be above 0"));
   EXPECT_TRUE(mentions(error_of(Dense(3), {DType::i32, {2, 8}}), "must be floating-point"));
-  EXPECT_TRUE(mentions(error_of(Conv2d(4, 3, {.groups = 3}), image),
-                       "3 groups do not divide 8 channels in and 4 out"));
+  EXPECT_TRUE(mentions(error_of(Conv2d(4, 3, {.groups = 3}), image), "3 groups do not divide 8 channels in and 4 out"));
   EXPECT_TRUE(mentions(error_of(Conv2d(4, 3, {.stride = 0}), image), "the stride is 0"));
   EXPECT_TRUE(mentions(error_of(Conv2d(4, 7), image), "conv"));
   EXPECT_TRUE(mentions(error_of(Dropout(1.0), rows), "rate"));
   EXPECT_TRUE(mentions(error_of(Embedding(5, 2), rows), "integers"));
   EXPECT_TRUE(mentions(error_of(MaxPool(2, {.pad = 2}), image), "padding"));
-  EXPECT_TRUE(mentions(error_of(Dense(4).named("a") >> Dense(3).named("a"), rows),
-                       "two different layers have the name 'a'"));
+  EXPECT_TRUE(
+      mentions(error_of(Dense(4).named("a") >> Dense(3).named("a"), rows), "two different layers have the name 'a'"));
   Dense shared(8);
   EXPECT_TRUE(mentions(error_of(Dense(4) >> shared >> shared, rows), "it is shared"));
   EXPECT_THROW(Dense(3).named("a.b"), CompileError);

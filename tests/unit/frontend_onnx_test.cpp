@@ -21,7 +21,8 @@ class OnnxGradients : public ::testing::TestWithParam<const char *> {};
 
 TEST_P(OnnxGradients, AreThoseOfTheReference) {
   std::string base = gradients_folder() + GetParam();
-  if (!std::filesystem::exists(base + ".grads.npz")) GTEST_SKIP() << "no " << base << ".grads.npz (set TRELLIS_TESTDATA)";
+  if (!std::filesystem::exists(base + ".grads.npz"))
+    GTEST_SKIP() << "no " << base << ".grads.npz (set TRELLIS_TESTDATA)";
   Model m = load_model(base + ".network_infer.onnx", {{}, {}, Reading::trainable});
   TrainingOptions o;
   o.loss = "cross_entropy", o.gradients = true, o.optimiser = parse_optimiser("sgd:lr=0");

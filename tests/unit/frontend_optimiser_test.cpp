@@ -49,9 +49,8 @@ TEST(Optimiser, Sgd) {
   expect_equal("sgd:lr=0.1,weight_decay=0.2",
                reference([](double p, double g, int, size_t) { return p - 0.1 * (g + 0.2 * p); }));
   double b[3] = {};
-  expect_equal("sgd:lr=0.1,momentum=0.9", reference([&](double p, double g, int, size_t i) {
-                 return p - 0.1 * (b[i] = 0.9 * b[i] + g);
-               }));
+  expect_equal("sgd:lr=0.1,momentum=0.9",
+               reference([&](double p, double g, int, size_t i) { return p - 0.1 * (b[i] = 0.9 * b[i] + g); }));
   double n[3] = {};
   expect_equal("sgd:lr=0.1,momentum=0.9,nesterov=true,weight_decay=0.01",
                reference([&](double p, double g, int, size_t i) {
@@ -62,8 +61,7 @@ TEST(Optimiser, Sgd) {
 }
 
 static auto adam(double lr, double b1, double b2, double eps, double l2, double decoupled) {
-  return [=, m = std::vector<double>(3), v = std::vector<double>(3)](double p, double g, int t,
-                                                                     size_t i) mutable {
+  return [=, m = std::vector<double>(3), v = std::vector<double>(3)](double p, double g, int t, size_t i) mutable {
     p *= 1 - lr * decoupled;
     g += l2 * p;
     m[i] = b1 * m[i] + (1 - b1) * g;
@@ -123,8 +121,7 @@ TEST(Optimiser, ClipsTheNormOfAllGradientsTogether) {
     return p;
   }());
   Graph g;
-  Value p = g.input("p", {DType::f64, {1}}, "param", "zero"),
-        q = g.input("q", {DType::f64, {1}}, "param", "zero");
+  Value p = g.input("p", {DType::f64, {1}}, "param", "zero"), q = g.input("q", {DType::f64, {1}}, "param", "zero");
   Value gp = g.input("gp", {DType::f64, {1}}), gq = g.input("gq", {DType::f64, {1}});
   add_optimiser(parse_optimiser("sgd:lr=1,clip=1"), {p, q}, {gp, gq});
   TestSession s;
@@ -146,8 +143,7 @@ TEST(Schedule, GraphAndFormulaAgree) {
       {"sgd:lr=0.5,warmup=4", {{0, 0.125}, {1, 0.25}, {3, 0.5}, {9, 0.5}}},
       {"sgd:lr=0.5,schedule=step,every=10,gamma=0.1", {{0, 0.5}, {9, 0.5}, {10, 0.05}, {29, 0.005}}},
       {"sgd:lr=0.5,schedule=cosine,steps=100,min_lr=0.1", {{0, 0.5}, {50, 0.3}, {100, 0.1}, {500, 0.1}}},
-      {"sgd:lr=0.5,schedule=cosine,steps=110,warmup=10",
-       {{0, 0.05}, {9, 0.5}, {10, 0.5}, {60, 0.25}, {110, 0}}},
+      {"sgd:lr=0.5,schedule=cosine,steps=110,warmup=10", {{0, 0.05}, {9, 0.5}, {10, 0.5}, {60, 0.25}, {110, 0}}},
   };
   for (const Case &c : cases) {
     OptimiserOptions o = parse_optimiser(c.text);

@@ -8,11 +8,9 @@
 namespace trellis::testing {
 
 /// Inputs in the order of the graph; gives the outputs and, through the pointer, the successors of updates.
-using Executor =
-    std::function<std::vector<Tensor>(const Graph &, const std::vector<Tensor> &, std::vector<Tensor> *)>;
+using Executor = std::function<std::vector<Tensor>(const Graph &, const std::vector<Tensor> &, std::vector<Tensor> *)>;
 
-inline std::vector<Tensor> interpret(const Graph &g, const std::vector<Tensor> &inputs,
-                                     std::vector<Tensor> *next) {
+inline std::vector<Tensor> interpret(const Graph &g, const std::vector<Tensor> &inputs, std::vector<Tensor> *next) {
   return evaluate(g, inputs, next);
 }
 
@@ -31,8 +29,7 @@ struct TestSession {
       inputs.push_back(role_of(v) == "data" ? data.at(name) : state.at(name));
     }
     std::vector<Tensor> outputs = execute(g, inputs, &next);
-    for (size_t i = 0; i < g.updates.size(); ++i)
-      state[std::string(name_of_input(g.updates[i].state))] = next[i];
+    for (size_t i = 0; i < g.updates.size(); ++i) state[std::string(name_of_input(g.updates[i].state))] = next[i];
     std::map<std::string, Tensor> named;
     for (size_t i = 0; i < outputs.size(); ++i) named[g.outputs[i].name] = outputs[i];
     return named;

@@ -1,9 +1,9 @@
 // Streaming models from files, run over real sound with the state that they ask for carried from call to call.
+#include "compiler/compile.h"
 #include "compiler/data/npz.h"
+#include "compiler/executable.h"
 #include "compiler/frontend/carry.h"
 #include "compiler/frontend/state.h"
-#include "compiler/executable.h"
-#include "compiler/compile.h"
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -19,7 +19,8 @@ std::string models_folder() {
 }
 
 struct Stream {
-  explicit Stream(const std::string &name) : path(models_folder() + name + ".onnx"), data(models_folder() + name + ".real.npz") {}
+  explicit Stream(const std::string &name)
+      : path(models_folder() + name + ".onnx"), data(models_folder() + name + ".real.npz") {}
   bool present() const { return std::filesystem::exists(path) && std::filesystem::exists(data); }
   std::string path, data;
 };
@@ -42,7 +43,8 @@ TEST_P(VoiceActivity, FollowsTheReference) {
   Tensor audio = file.read("audio"), probs = file.read("probs");
   int64_t chunk = file.read("chunk").get_int(0), context = file.read("context").get_int(0);
   ASSERT_GT(probs.size(), 10);
-  Tensor x(DType::f32, {1, context + chunk}), rate = Tensor::scalar_int(DType::i64, 16000), state(DType::f32, {2, 1, 128});
+  Tensor x(DType::f32, {1, context + chunk}), rate = Tensor::scalar_int(DType::i64, 16000),
+                                              state(DType::f32, {2, 1, 128});
   Session run = session(s, {{}, {{"input", x}, {"sr", rate}, {"state", state}}, Reading::exact}, {{"stateN", "state"}});
   double largest = 0;
   for (int64_t i = 0; i < probs.size(); ++i) {
@@ -59,7 +61,8 @@ TEST_P(VoiceActivity, FollowsTheReference) {
   }
   EXPECT_LT(largest, 1e-4);
 }
-INSTANTIATE_TEST_SUITE_P(Models, VoiceActivity, ::testing::Values("silero-vad-v6", "silero-vad-ifless", "silero-vad-16k-op15"));
+INSTANTIATE_TEST_SUITE_P(Models, VoiceActivity,
+                         ::testing::Values("silero-vad-v6", "silero-vad-ifless", "silero-vad-16k-op15"));
 
 // A call takes one frame of a spectrum and three caches.
 TEST(SpeechEnhancement, FollowsTheReference) {
@@ -67,7 +70,8 @@ TEST(SpeechEnhancement, FollowsTheReference) {
   if (!s.present()) GTEST_SKIP() << "no " << s.data << " (set TRELLIS_TESTDATA)";
   NpzReader file(s.data);
   Tensor mix = file.read("mix"), expected = file.read("enh");
-  Session run = session(s, {}, {{"conv_cache_out", "conv_cache"}, {"tra_cache_out", "tra_cache"}, {"inter_cache_out", "inter_cache"}});
+  Session run = session(
+      s, {}, {{"conv_cache_out", "conv_cache"}, {"tra_cache_out", "tra_cache"}, {"inter_cache_out", "inter_cache"}});
   double largest = 0, error = 0;
   for (int64_t i = 0, n = mix.size() / mix.dims()[0]; i < mix.dims()[0]; ++i) {
     Tensor x(DType::f32, {1, 257, 1, 2});

@@ -74,8 +74,7 @@ TEST(Trainer, OrderDependsOnSeedAndEpochAlone) {
   // A resumed run goes on where the first stopped.
   std::vector<int64_t> rest = order({.batch = 4, .epochs = 3, .first_epoch = 1, .seed = 1});
   EXPECT_EQ(std::vector<int64_t>(all.begin() + 10, all.end()), rest);
-  EXPECT_EQ(order({.batch = 10, .epochs = 1, .shuffle = false}),
-            (std::vector<int64_t>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}));
+  EXPECT_EQ(order({.batch = 10, .epochs = 1, .shuffle = false}), (std::vector<int64_t>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}));
 }
 
 TEST(Trainer, DropsTheLastBatchIfAsked) {
@@ -127,10 +126,9 @@ TEST(Trainer, Errors) {
   StepFactory broken = [](int64_t) -> Step {
     return [](const Tensor &, const Tensor &) { return StepResult{std::nan(""), -1}; };
   };
-  EXPECT_NE(message([&] {
-              Trainer({.batch = 4}, broken).run(counting());
-            }).find("the loss is nan at step 1 of epoch 1"),
-            std::string::npos);
+  EXPECT_NE(
+      message([&] { Trainer({.batch = 4}, broken).run(counting()); }).find("the loss is nan at step 1 of epoch 1"),
+      std::string::npos);
 }
 
 TEST(Trainer, SamplesTakeTheShapeOfTheInput) {

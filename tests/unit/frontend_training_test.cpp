@@ -26,9 +26,7 @@ static std::string error_of(const Graph &g, const TrainingOptions &o) {
   } catch (const CompileError &e) { return e.what(); }
   return "";
 }
-static bool mentions(const std::string &text, const std::string &part) {
-  return text.find(part) != std::string::npos;
-}
+static bool mentions(const std::string &text, const std::string &part) { return text.find(part) != std::string::npos; }
 static std::string outputs_of(const Graph &g) {
   std::string out;
   for (const NamedValue &o : g.outputs) out += o.name + " " + o.value.type().str() + ";";
@@ -66,8 +64,8 @@ TEST(Losses, Values) {
                {"correct", count_correct(z, label)}};
   Tensor labels(DType::i64, {2});
   labels.set_int(0, 2), labels.set_int(1, 0);
-  auto out = evaluate(g, std::vector{tensor({2, 3}, {1, 2, 3, 5, 5, 1}), labels, tensor({2}, {0.25, 0}),
-                                     tensor({2}, {1, 0})});
+  auto out =
+      evaluate(g, std::vector{tensor({2, 3}, {1, 2, 3, 5, 5, 1}), labels, tensor({2}, {0.25, 0}), tensor({2}, {1, 0})});
   double e = std::exp(1.0), first = std::log(1 + 1 / e + 1 / (e * e)), second = std::log(2 + std::exp(-4.0));
   EXPECT_NEAR(out[0].get(0), (first + second) / 2, 1e-15);
   EXPECT_NEAR(out[1].get(0), -std::log(0.25) / 2, 1e-15);
@@ -123,9 +121,8 @@ TEST(Training, BatchNormLayerUsedTwiceUpdatesTwice) {
 }
 
 TEST(Training, DropoutDropsInTrainingAlone) {
-  auto model =
-      nn::build_graph(nn::Dropout(0.25) >> nn::Dropout(0.25) >> nn::Dense(1, {.bias = false, .init = "one"}),
-                      {DType::f64, {100, 100}});
+  auto model = nn::build_graph(nn::Dropout(0.25) >> nn::Dropout(0.25) >> nn::Dense(1, {.bias = false, .init = "one"}),
+                               {DType::f64, {100, 100}});
   auto train = make_training_graph(*model, sgd("mse", 0));
   auto predict = make_inference_graph(*model);
   verify(*train);
@@ -182,9 +179,8 @@ TEST(Training, ProgramsOfSeveralBatchesShareTheirState) {
   EXPECT_EQ(match_state(*rest, state, "checkpoint").size(), state.size());
   std::vector<std::string> names;
   for (const NamedTensor &t : state) names.push_back(t.name);
-  EXPECT_EQ(names, (std::vector<std::string>{"dense.weight", "dense.bias", "adam.c1", "adam.c2",
-                                             "adam.m.dense.weight", "adam.v.dense.weight",
-                                             "adam.m.dense.bias", "adam.v.dense.bias"}));
+  EXPECT_EQ(names, (std::vector<std::string>{"dense.weight", "dense.bias", "adam.c1", "adam.c2", "adam.m.dense.weight",
+                                             "adam.v.dense.weight", "adam.m.dense.bias", "adam.v.dense.bias"}));
 }
 
 TEST(Training, CheckpointsOfOtherModelsAreRefused) {
@@ -206,8 +202,8 @@ TEST(Training, CheckpointsOfOtherModelsAreRefused) {
 
 TEST(Training, Errors) {
   auto dense = nn::build_graph(nn::Dense(2), {DType::f32, {4, 3}});
-  EXPECT_TRUE(mentions(error_of(*dense, sgd("")),
-                       "no scalar output to train on (outputs: 'y' (f32[4, 2])): name a loss"));
+  EXPECT_TRUE(
+      mentions(error_of(*dense, sgd("")), "no scalar output to train on (outputs: 'y' (f32[4, 2])): name a loss"));
   EXPECT_TRUE(mentions(error_of(*dense, sgd("hinge")), "loss 'hinge' is unknown: give 'cross_entropy'"));
   TrainingOptions o = sgd("mse");
   o.output = "z";

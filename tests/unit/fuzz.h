@@ -15,8 +15,7 @@ enum class Specials { none, zeros, all };
 /// infinities and subnormals.
 inline Tensor random_tensor(Type type, std::mt19937_64 &rng, Specials specials) {
   Tensor t(type.dtype, dims_of(type.shape));
-  const double any[] = {0.0, -0.0,   1,     -1,     2,    0.5,  INFINITY, -INFINITY,
-                        NAN, 1e-310, 3e-39, -1e-40, 6e-8, 3e38, 1e308};
+  const double any[] = {0.0, -0.0, 1, -1, 2, 0.5, INFINITY, -INFINITY, NAN, 1e-310, 3e-39, -1e-40, 6e-8, 3e38, 1e308};
   int usable = specials == Specials::all ? 15 : specials == Specials::zeros ? 6 : 0;
   for (int64_t i = 0; i < t.size(); ++i) {
     uint64_t r = rng();
@@ -38,8 +37,7 @@ inline bool same_bits(const Tensor &a, const Tensor &b) {
       if (a.get_int(i) != b.get_int(i)) return false;
     } else {
       double x = a.get(i), y = b.get(i);
-      if (std::isnan(x) != std::isnan(y) ||
-          (!std::isnan(x) && (x != y || std::signbit(x) != std::signbit(y))))
+      if (std::isnan(x) != std::isnan(y) || (!std::isnan(x) && (x != y || std::signbit(x) != std::signbit(y))))
         return false;
     }
   }

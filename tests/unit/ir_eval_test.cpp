@@ -19,8 +19,7 @@ static Tensor i64(std::vector<int64_t> dims, std::vector<int64_t> v) {
 /// The graph's outputs for inputs x and y.
 static std::vector<Tensor> run(const std::string &signature, const std::string &statements,
                                std::map<std::string, Tensor> inputs) {
-  return evaluate(*parse("trellis 1\ngraph @t(" + signature + ") {\n" + statements + "\n}\n", "t.trl"),
-                  inputs);
+  return evaluate(*parse("trellis 1\ngraph @t(" + signature + ") {\n" + statements + "\n}\n", "t.trl"), inputs);
 }
 static std::string error_of(const std::string &signature, const std::string &statements,
                             std::map<std::string, Tensor> inputs) {
@@ -44,9 +43,8 @@ TEST(Eval, ElementwiseInEveryNumberSystem) {
                        {{"x", Tensor::of<int>(DType::i8, {1}, std::vector<int>{100})}})[0]),
             Doubles{-56});
   // Beyond 2^53 doubles have no odd numbers.
-  EXPECT_EQ(
-      run("%x: i64[1]", "%z = add %x, 1\nreturn %z", {{"x", i64({1}, {9007199254740992})}})[0].get_int(0),
-      9007199254740993);
+  EXPECT_EQ(run("%x: i64[1]", "%z = add %x, 1\nreturn %z", {{"x", i64({1}, {9007199254740992})}})[0].get_int(0),
+            9007199254740993);
   // Unsigned comparison of 2^64 - 1 with 1.
   Tensor big(DType::u64, {1});
   big.set_int(0, -1);
@@ -87,8 +85,8 @@ TEST(Eval, MovementThroughIndexMaps) {
 TEST(Eval, ReshapeOfPermuteIsExactEverywhere) {
   Tensor x(DType::i32, {3, 4, 5});
   for (int64_t i = 0; i < x.size(); ++i) x.set_int(i, i);
-  Tensor y = run("%x: i32[3, 4, 5]",
-                 "%a = permute %x, perm=[2, 0, 1]\n%y = reshape %a, shape=[6, 10]\nreturn %y", {{"x", x}})[0];
+  Tensor y = run("%x: i32[3, 4, 5]", "%a = permute %x, perm=[2, 0, 1]\n%y = reshape %a, shape=[6, 10]\nreturn %y",
+                 {{"x", x}})[0];
   for (int64_t i = 0; i < 60; ++i) {
     int64_t c = i / 12, a = i / 4 % 3, b = i % 4; // position in [5, 3, 4]
     ASSERT_EQ(y.get_int(i), (a * 4 + b) * 5 + c);
@@ -109,14 +107,12 @@ TEST(Eval, RefusesWrongInputs) {
   EXPECT_EQ(error_of(s, b, {}), "t.trl:2:10: error: input 'x' (f32[2]) is not given");
   EXPECT_NE(error_of(s, b, {{"x", f32({3}, {1, 2, 3})}}).find("input 'x' is f32[2], but f32[3] is given"),
             std::string::npos);
-  EXPECT_NE(error_of(s, b, {{"x", f32({2}, {1, 2})}, {"w", f32({}, {1})}}).find("has no input 'w'"),
-            std::string::npos);
+  EXPECT_NE(error_of(s, b, {{"x", f32({2}, {1, 2})}, {"w", f32({}, {1})}}).find("has no input 'w'"), std::string::npos);
 }
 
 TEST(Bind, ReplacesSymbolsEverywhere) {
-  auto g =
-      parse("trellis 1\ngraph @t(%x: f32[N, C], %b: f32[C]) {\n"
-            "  %y = add %x, %b\n  %z = mul %y, 0.5\n  %s = reduce %z, kind=sum, axes=[1]\n  return %s\n}\n");
+  auto g = parse("trellis 1\ngraph @t(%x: f32[N, C], %b: f32[C]) {\n"
+                 "  %y = add %x, %b\n  %z = mul %y, 0.5\n  %s = reduce %z, kind=sum, axes=[1]\n  return %s\n}\n");
   EXPECT_EQ(symbols(*g), (std::vector<std::string>{"N", "C"}));
   auto bound = bind_dims(*g, {{"N", 2}, {"C", 3}});
   EXPECT_TRUE(symbols(*bound).empty());

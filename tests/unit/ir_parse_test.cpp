@@ -8,8 +8,7 @@
 
 using namespace trellis;
 
-static std::unique_ptr<Graph> body(const std::string &statements,
-                                   const std::string &inputs = "%x: f32[2, 3]") {
+static std::unique_ptr<Graph> body(const std::string &statements, const std::string &inputs = "%x: f32[2, 3]") {
   return parse("trellis 1\ngraph @t(" + inputs + ") {\n" + statements + "\n}\n", "t.trl");
 }
 static std::vector<Diagnostic> errors(const std::string &text) {
@@ -18,14 +17,12 @@ static std::vector<Diagnostic> errors(const std::string &text) {
   } catch (const CompileError &e) { return e.diagnostics(); }
   return {};
 }
-static std::vector<Diagnostic> body_errors(const std::string &statements,
-                                           const std::string &inputs = "%x: f32[2, 3]") {
+static std::vector<Diagnostic> body_errors(const std::string &statements, const std::string &inputs = "%x: f32[2, 3]") {
   return errors("trellis 1\ngraph @t(" + inputs + ") {\n" + statements + "\n}\n");
 }
 
 TEST(Parse, BuildsTheGraphThatTheBuilderMakes) {
-  auto parsed =
-      body("  param %w : f32[3, 4] init(he_normal)\n  %y = dot %x, %w\n  %z = add %y, 1\n  return %z");
+  auto parsed = body("  param %w : f32[3, 4] init(he_normal)\n  %y = dot %x, %w\n  %z = add %y, 1\n  return %z");
   Graph g("t");
   Value x = g.input("x", {DType::f32, {2, 3}}), w = g.input("w", {DType::f32, {3, 4}}, "param", "he_normal");
   Value y = dot(x, w), z = y + 1.0;
@@ -47,8 +44,7 @@ TEST(Parse, BroadcastsOperandsAndLiterals) {
 
 TEST(Parse, LiteralsTakeTheOtherOperandsDtypeExactly) {
   auto g = body("  %y = add %x, 9007199254740993\n  return %y", "%x: i64[]");
-  EXPECT_EQ(g->outputs[0].value.node->operands[1].node->attrs.get<Tensor>(Attr::value).get_int(0),
-            9007199254740993);
+  EXPECT_EQ(g->outputs[0].value.node->operands[1].node->attrs.get<Tensor>(Attr::value).get_int(0), 9007199254740993);
   auto d = body_errors("  %y = add %x, 300\n  return %y", "%x: u8[]");
   ASSERT_EQ(d.size(), 1u);
   EXPECT_EQ(d[0].text, "'300' is out of range for u8: 0 to 255");
@@ -76,8 +72,7 @@ TEST(Parse, SymbolicDimsRunThroughShapeRules) {
 }
 
 TEST(Parse, LargeConstantsComeThroughTheCallback) {
-  std::string text =
-      "trellis 1\ngraph @t() {\n  %c = constant f32[2, 2] data(\"w.st\", \"c\")\n  return %c\n}\n";
+  std::string text = "trellis 1\ngraph @t() {\n  %c = constant f32[2, 2] data(\"w.st\", \"c\")\n  return %c\n}\n";
   Tensor t = Tensor::of<float>(DType::f32, {2, 2}, std::vector<float>{1, 2, 3, 4});
   auto g = parse(text, "t.trl", {.data = [&](const DataRef &r) {
                    EXPECT_EQ(r.file, "w.st");
@@ -91,8 +86,8 @@ TEST(Parse, LargeConstantsComeThroughTheCallback) {
 }
 
 TEST(Parse, ReportsEveryMistakeOnceWithItsLine) {
-  auto d = body_errors(
-      "  %a = exq %x\n  %b = add %a, %x\n  %c = exp %y\n  %d = reduce %x, kind=sum, axes=[5]\n  return %b");
+  auto d =
+      body_errors("  %a = exq %x\n  %b = add %a, %x\n  %c = exp %y\n  %d = reduce %x, kind=sum, axes=[5]\n  return %b");
   ASSERT_EQ(d.size(), 3u);
   EXPECT_EQ(d[0].text, "there is no op 'exq'; did you mean 'exp'?");
   EXPECT_EQ(d[1].where.line, 5);
@@ -109,8 +104,7 @@ TEST(Parse, RefusesWhatIsNoText) {
             "expected the format version, 'trellis 1', before anything else");
   EXPECT_EQ(errors("trellis 2\n").at(0).text, "format version 2 is newer than this program's, 1");
   EXPECT_EQ(errors("trellis 1\ngraph @t() {\n  return\n").at(0).text, "graph @t has no closing '}'");
-  EXPECT_EQ(errors("trellis 1\n// \xff\ngraph @t() {\n  return\n}\n").at(0).text,
-            "this byte is not valid UTF-8");
+  EXPECT_EQ(errors("trellis 1\n// \xff\ngraph @t() {\n  return\n}\n").at(0).text, "this byte is not valid UTF-8");
   EXPECT_EQ(errors("trellis 1\ngraph @t() {\n  return\n}\ngraph @u() {\n  return\n}\n").at(0).text,
             "a text holds one graph");
   EXPECT_EQ(body_errors("  %y = add %x, \"open\n  return %x").at(0).text,

@@ -51,8 +51,7 @@ TEST(Match, AttributesAndCaptures) {
 }
 
 TEST(Rewriter, ReachesTheNormalFormOfWhatItMakes) {
-  const std::vector<Rule> rules = {
-      {"double-neg", -(-x), x}, {"sub-self", x + -x, 0}, {"twice", x + x, x * 2}};
+  const std::vector<Rule> rules = {{"double-neg", -(-x), x}, {"sub-self", x + -x, 0}, {"twice", x + x, x * 2}};
   RuleSet set({&rules});
   Rewriter rewriter({{set, Exactness::exact}});
   Values4 v;

@@ -49,10 +49,12 @@ ModelMaker doubling(bool scan_rows) {
 TEST(OnnxControl, ALoopEndsByItsConditionOrItsCount) {
   ModelMaker m = doubling(false);
   auto with = [&](int64_t n, bool go, float bound) {
-    return std::map<std::string, Tensor>{{"n", number(n)}, {"go", truth(go)}, {"x", floats({2}, {1, 3})}, {"bound", floats({}, {bound})}};
+    return std::map<std::string, Tensor>{
+        {"n", number(n)}, {"go", truth(go)}, {"x", floats({2}, {1, 3})}, {"bound", floats({}, {bound})}};
   };
-  for (auto run_it : {+[](const ModelMaker &m, std::map<std::string, Tensor> in) { return run_unseen(m, in, Op::loop); },
-                      +[](const ModelMaker &m, std::map<std::string, Tensor> in) { return run(m, in); }}) {
+  for (auto run_it :
+       {+[](const ModelMaker &m, std::map<std::string, Tensor> in) { return run_unseen(m, in, Op::loop); },
+        +[](const ModelMaker &m, std::map<std::string, Tensor> in) { return run(m, in); }}) {
     expect(run_it(m, with(100, true, 20))[0], {2}, {8, 24});
     expect(run_it(m, with(2, true, 20))[0], {2}, {4, 12});
     expect(run_it(m, with(0, true, 20))[0], {2}, {1, 3});
@@ -62,7 +64,8 @@ TEST(OnnxControl, ALoopEndsByItsConditionOrItsCount) {
 
 TEST(OnnxControl, RowsOfALoopAreStacked) {
   ModelMaker m = doubling(true);
-  std::map<std::string, Tensor> in{{"n", number(100)}, {"go", truth(true)}, {"x", floats({2}, {1, 3})}, {"bound", floats({}, {20})}};
+  std::map<std::string, Tensor> in{
+      {"n", number(100)}, {"go", truth(true)}, {"x", floats({2}, {1, 3})}, {"bound", floats({}, {20})}};
   std::vector<Tensor> y = run(m, in);
   expect(y[0], {3, 2}, {2, 6, 4, 12, 8, 24});
   expect(y[1], {2}, {8, 24});
@@ -86,8 +89,10 @@ TEST(OnnxControl, RowsOfALoopThatMayEndEarlyAreCounted) {
   m.output("rows"), m.output("y");
   for (float bound : {20.0f, 1.0f}) {
     std::vector<Tensor> y = run_unseen(m, {{"x", floats({2}, {1, 3})}, {"bound", floats({}, {bound})}}, Op::loop);
-    if (bound > 1) expect(y[0], {3, 2}, {-2, -6, -4, -12, -8, -24}), expect(y[1], {2}, {8, 24});
-    else expect(y[0], {1, 2}, {-2, -6}), expect(y[1], {2}, {2, 6});
+    if (bound > 1)
+      expect(y[0], {3, 2}, {-2, -6, -4, -12, -8, -24}), expect(y[1], {2}, {8, 24});
+    else
+      expect(y[0], {1, 2}, {-2, -6}), expect(y[1], {2}, {2, 6});
   }
 }
 
@@ -170,7 +175,9 @@ TEST(OnnxControl, ALoopThatCanNotBeReadIsRefusedWithItsReason) {
   b.out("d"), b.out("w");
   m.output("y");
   std::string said = refusal_of(m);
-  EXPECT_NE(said.find("node 'make_y' (Loop): error: carried value 1 is f32[1] at first, but the body gives f32[2]"), std::string::npos) << said;
+  EXPECT_NE(said.find("node 'make_y' (Loop): error: carried value 1 is f32[1] at first, but the body gives f32[2]"),
+            std::string::npos)
+      << said;
 }
 
 TEST(OnnxControl, ScanRunsAlongAxesAndBackwards) {
@@ -188,8 +195,10 @@ TEST(OnnxControl, ScanRunsAlongAxesAndBackwards) {
     m.output("last"), m.output("all");
     std::vector<Tensor> y = run_unseen(m, {{"x", floats({2, 3}, {1, 2, 3, 10, 20, 30})}}, Op::scan);
     expect(y[0], {2}, {6, 60});
-    if (back) expect(y[1], {2, 3}, {6, 5, 3, 60, 50, 30});
-    else expect(y[1], {2, 3}, {1, 3, 6, 10, 30, 60});
+    if (back)
+      expect(y[1], {2, 3}, {6, 5, 3, 60, 50, 30});
+    else
+      expect(y[1], {2, 3}, {1, 3, 6, 10, 30, 60});
   }
 }
 
@@ -219,8 +228,10 @@ TEST(OnnxControl, ADearBranchIsChosenAtRunTime) {
   no.node("Neg", {"x"}, {"q"}), no.out("q");
   m.output("y");
   for (bool c : {true, false}) {
-    std::map<std::string, Tensor> in{{"c", truth(c)}, {"x", floats({2, 2}, {1, 2, 3, 4})}, {"w", floats({2, 2}, {0, 1, 1, 0})}};
-    expect(run_unseen(m, in, Op::cond)[0], {2, 2}, c ? std::vector<double>{2, 1, 4, 3} : std::vector<double>{-1, -2, -3, -4});
+    std::map<std::string, Tensor> in{
+        {"c", truth(c)}, {"x", floats({2, 2}, {1, 2, 3, 4})}, {"w", floats({2, 2}, {0, 1, 1, 0})}};
+    expect(run_unseen(m, in, Op::cond)[0], {2, 2},
+           c ? std::vector<double>{2, 1, 4, 3} : std::vector<double>{-1, -2, -3, -4});
   }
 }
 
@@ -249,13 +260,15 @@ TEST(OnnxControl, OptionalsAreKnownAtImport) {
   ModelMaker m(18);
   m.input("x", {2});
   m.node("Optional", {"x"}, {"some"}), m.node("Optional", {}, {"none"});
-  m.node("OptionalHasElement", {"some"}, {"yes"}), m.node("OptionalHasElement", {"none"}, {"no"}), m.node("OptionalHasElement", {}, {"nothing"});
+  m.node("OptionalHasElement", {"some"}, {"yes"}), m.node("OptionalHasElement", {"none"}, {"no"}),
+      m.node("OptionalHasElement", {}, {"nothing"});
   m.node("OptionalGetElement", {"some"}, {"y"});
   for (const char *o : {"yes", "no", "nothing", "y"}) m.output(o);
   std::vector<Tensor> y = run(m, {{"x", floats({2}, {5, 6})}});
   expect(y[0], {}, {1}), expect(y[1], {}, {0}), expect(y[2], {}, {0}), expect(y[3], {2}, {5, 6});
   m.node("OptionalGetElement", {"none"}, {"z"}), m.output("z");
-  EXPECT_NE(refusal_of(m).find("(OptionalGetElement): error: the optional has no element"), std::string::npos) << refusal_of(m);
+  EXPECT_NE(refusal_of(m).find("(OptionalGetElement): error: the optional has no element"), std::string::npos)
+      << refusal_of(m);
 }
 
 // --- random numbers in bodies ---
@@ -272,7 +285,7 @@ TensorProto *count(ModelMaker &m, const std::string &name, int64_t v) {
 }
 
 TEST(OnnxControl, EachIterationOfALoopDrawsAnew) {
-  for (int64_t trips : {3, 20}) // unrolled, and a scan
+  for (int64_t trips : {3, 20})       // unrolled, and a scan
     for (bool ends : {false, true}) { // by a condition that depends on data: a loop
       ModelMaker m;
       m.input("bound", {}), count(m, "n", trips), m.floats("x", {}, {0});
@@ -282,8 +295,10 @@ TEST(OnnxControl, EachIterationOfALoopDrawsAnew) {
       set_ints(b.node("RandomNormal", {}, {"q"}), "shape", {2});
       attribute(b.node("Concat", {"r", "q"}, {"row"}), "axis")->set_i(0);
       b.node("Add", {"v", "v"}, {"w"});
-      if (ends) b.node("LessOrEqual", {"w", "bound"}, {"d"});
-      else b.node("Identity", {"c"}, {"d"});
+      if (ends)
+        b.node("LessOrEqual", {"w", "bound"}, {"d"});
+      else
+        b.node("Identity", {"c"}, {"d"});
       b.out("d"), b.out("w"), b.out("row");
       m.output("rows");
       Tensor rows = run(import_model(m.file()), {{"bound", floats({}, {1})}})[0];

@@ -10,7 +10,9 @@ std::vector<Tensor> run_unseen(const ModelMaker &m, const std::map<std::string, 
   EXPECT_FALSE(imported.counted.empty());
   return run(imported, inputs);
 }
-Tensor truths(std::vector<int64_t> v) { return Tensor::of<int64_t>(DType::boolean, {int64_t(v.size())}, std::span<const int64_t>(v)); }
+Tensor truths(std::vector<int64_t> v) {
+  return Tensor::of<int64_t>(DType::boolean, {int64_t(v.size())}, std::span<const int64_t>(v));
+}
 
 TEST(OnnxCounted, NonZeroCounts) {
   ModelMaker m;
@@ -29,8 +31,10 @@ TEST(OnnxCounted, CompressKeepsPartOfAnAxis) {
     if (axis) set_int(n, "axis", 1);
     m.output("y");
     std::map<std::string, Tensor> in{{"x", floats({2, 3}, {1, 2, 3, 4, 5, 6})}, {"c", truths({1, 0, 1})}};
-    if (axis) expect(run_unseen(m, in)[0], {2, 2}, {1, 3, 4, 6});
-    else expect(run_unseen(m, in)[0], {2}, {1, 3});
+    if (axis)
+      expect(run_unseen(m, in)[0], {2, 2}, {1, 3, 4, 6});
+    else
+      expect(run_unseen(m, in)[0], {2}, {1, 3});
   }
 }
 
@@ -41,8 +45,12 @@ TEST(OnnxCounted, UniqueTellsFirstsGroupsAndNumbers) {
     set_int(m.node("Unique", {"x"}, {"y", "i", "g", "n"}), "sorted", sorted);
     for (const char *o : {"y", "i", "g", "n"}) m.output(o);
     std::vector<Tensor> y = run_unseen(m, {{"x", floats({6}, {2, 1, 1, 3, 4, 3})}});
-    if (sorted) expect(y[0], {4}, {1, 2, 3, 4}), expect(y[1], {4}, {1, 0, 3, 4}), expect(y[2], {6}, {1, 0, 0, 2, 3, 2}), expect(y[3], {4}, {2, 1, 2, 1});
-    else expect(y[0], {4}, {2, 1, 3, 4}), expect(y[1], {4}, {0, 1, 3, 4}), expect(y[2], {6}, {0, 1, 1, 2, 3, 2}), expect(y[3], {4}, {1, 2, 2, 1});
+    if (sorted)
+      expect(y[0], {4}, {1, 2, 3, 4}), expect(y[1], {4}, {1, 0, 3, 4}), expect(y[2], {6}, {1, 0, 0, 2, 3, 2}),
+          expect(y[3], {4}, {2, 1, 2, 1});
+    else
+      expect(y[0], {4}, {2, 1, 3, 4}), expect(y[1], {4}, {0, 1, 3, 4}), expect(y[2], {6}, {0, 1, 1, 2, 3, 2}),
+          expect(y[3], {4}, {1, 2, 2, 1});
   }
 }
 
@@ -76,7 +84,7 @@ TEST(OnnxCounted, ConsumersFollowTheCount) {
   m.input("x", {5}), m.input("t", {5, 2});
   m.floats("limit", {}, {2});
   m.ints("minus", {-1}), m.ints("from", {1}), m.ints("to", {3}), m.ints("zero", {0}), m.ints("last", {INT64_MAX});
-  m.node("Greater", {"x", "limit"}, {"c"}), m.node("NonZero", {"c"}, {"i"});     // [1, count]
+  m.node("Greater", {"x", "limit"}, {"c"}), m.node("NonZero", {"c"}, {"i"});       // [1, count]
   m.node("Squeeze", {"i", "zero"}, {"j"}), m.node("Gather", {"t", "j"}, {"rows"}); // [count, 2]
   m.node("Add", {"rows", "rows"}, {"twice"});
   m.node("Shape", {"twice"}, {"shape"}), m.node("Size", {"twice"}, {"size"});
@@ -93,7 +101,8 @@ TEST(OnnxCounted, ConsumersFollowTheCount) {
   expect(y[6], {11, 2}, {0, 1, 4, 5, 8, 9, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 2, 8, 10, 16, 18});
   expect(y[7], {3}, {1, 9, 17});
   y = run_unseen(m, {{"x", floats({5}, {0, 9, 0, 0, 0})}, {"t", t}}); // row 1
-  expect(y[0], {1, 2}, {4, 6}), expect(y[1], {2}, {1, 2}), expect(y[3], {0, 2}, {}), expect(y[4], {1, 2}, {4, 6}), expect(y[7], {1}, {5});
+  expect(y[0], {1, 2}, {4, 6}), expect(y[1], {2}, {1, 2}), expect(y[3], {0, 2}, {}), expect(y[4], {1, 2}, {4, 6}),
+      expect(y[7], {1}, {5});
 }
 
 // y[c] = v, as exporters write it.
@@ -115,11 +124,14 @@ TEST(OnnxCounted, OthersBuildItInOrRefuse) {
   attribute(m.node("Cast", {"i"}, {"f"}), "to")->set_i(TensorProto::FLOAT);
   m.node("MatMul", {"f", "w"}, {"y"}), m.output("y");
   std::string said = refusal_of(m);
-  EXPECT_NE(said.find("node 'make_y' (MatMul): error: the number of elements of operand 1 ('f') depends on data, which this operator does not take"),
-            std::string::npos) << said;
+  EXPECT_NE(said.find("node 'make_y' (MatMul): error: the number of elements of operand 1 ('f') depends on data, which "
+                      "this operator does not take"),
+            std::string::npos)
+      << said;
   Imported imported = import_model(m.file(), {{{"x", floats({4}, {0, 1, 0, 1})}}, {}});
   EXPECT_EQ(imported.specialised, std::vector<std::string>{"x"});
-  expect(run(imported, {{"x", floats({4}, {0, 1, 0, 1})}, {"w", floats({2, 3}, {1, 2, 3, 4, 5, 6})}})[0], {1, 3}, {13, 17, 21});
+  expect(run(imported, {{"x", floats({4}, {0, 1, 0, 1})}, {"w", floats({2, 3}, {1, 2, 3, 4, 5, 6})}})[0], {1, 3},
+         {13, 17, 21});
 }
 
 // A number that no input decides is the shape.
@@ -140,7 +152,9 @@ TEST(OnnxCounted, DifferentCountsDoNotMix) {
   ModelMaker m;
   m.input("x", {4}), m.input("z", {4});
   m.node("NonZero", {"x"}, {"i"}), m.node("NonZero", {"z"}, {"j"}), m.node("Add", {"i", "j"}, {"y"}), m.output("y");
-  EXPECT_NE(refusal_of(m).find("node 'make_y' (Add): error: the number of elements of an operand depends on data"), std::string::npos) << refusal_of(m);
+  EXPECT_NE(refusal_of(m).find("node 'make_y' (Add): error: the number of elements of an operand depends on data"),
+            std::string::npos)
+      << refusal_of(m);
 }
 
 } // namespace

@@ -16,8 +16,14 @@ TEST(OnnxErrors, EveryUnsupportedOperatorIsReported) {
   m.node("Gelu", {"x"}, {"z"})->set_domain("elsewhere");
   m.output("y");
   std::string report = refusal_of(m);
-  EXPECT_NE(report.find("net.onnx: node 'make_a' (Frobnicate): error: operator Frobnicate (version 17) is not supported"), std::string::npos) << report;
-  EXPECT_NE(report.find("node 'make_y' (Twist): error: operator custom.Twist (version 3 of domain 'custom') is not supported"), std::string::npos) << report;
+  EXPECT_NE(
+      report.find("net.onnx: node 'make_a' (Frobnicate): error: operator Frobnicate (version 17) is not supported"),
+      std::string::npos)
+      << report;
+  EXPECT_NE(report.find(
+                "node 'make_y' (Twist): error: operator custom.Twist (version 3 of domain 'custom') is not supported"),
+            std::string::npos)
+      << report;
   EXPECT_NE(report.find("the model imports no operator set of domain 'elsewhere'"), std::string::npos) << report;
   EXPECT_EQ(report.find("Relu"), std::string::npos) << report;
 }
@@ -29,7 +35,10 @@ TEST(OnnxErrors, ValuesThatNoNodeGives) {
   m.node("Add", {"x", "a"}, {"b"}); // a cycle
   m.output("c");
   std::string report = refusal_of(m);
-  EXPECT_NE(report.find("node 'make_a' (Add): error: uses 'b', which is no input, no initializer and no result of an earlier node"), std::string::npos);
+  EXPECT_NE(
+      report.find(
+          "node 'make_a' (Add): error: uses 'b', which is no input, no initializer and no result of an earlier node"),
+      std::string::npos);
   EXPECT_NE(report.find("output 'c': error: no node gives it"), std::string::npos);
 }
 
@@ -39,7 +48,9 @@ TEST(OnnxErrors, ExtentsWhoseProductOverflows) {
   m.ints("shape", {int64_t(1) << 40, int64_t(1) << 40, int64_t(1) << 40, 4});
   m.node("Reshape", {"x", "shape"}, {"y"});
   m.output("y");
-  EXPECT_NE(refusal_of(m).find("node 'make_y' (Reshape): error: reshape: no tensor can have the new shape"), std::string::npos) << refusal_of(m);
+  EXPECT_NE(refusal_of(m).find("node 'make_y' (Reshape): error: reshape: no tensor can have the new shape"),
+            std::string::npos)
+      << refusal_of(m);
 }
 
 TEST(OnnxErrors, AttentionOfOtherRanks) {
@@ -53,7 +64,8 @@ TEST(OnnxErrors, AttentionOfOtherRanks) {
   m.output("y");
   m.output("z");
   std::string report = refusal_of(m);
-  EXPECT_NE(report.find("node 'make_y' (Attention): error: past keys and values need rank 4"), std::string::npos) << report;
+  EXPECT_NE(report.find("node 'make_y' (Attention): error: past keys and values need rank 4"), std::string::npos)
+      << report;
   EXPECT_NE(report.find("node 'make_z' (Attention): error: the mask is a scalar"), std::string::npos) << report;
 }
 
@@ -138,8 +150,11 @@ TEST(OnnxErrors, MistakesOfANodeNameIt) {
   set_int(m.node("Softmax", {"x"}, {"b"}), "axis", 5);
   m.output("a"), m.output("b");
   std::string report = refusal_of(m);
-  EXPECT_NE(report.find("net.onnx: node 'make_a' (MatMul): error: dot: shapes do not fit"), std::string::npos) << report;
-  EXPECT_NE(report.find("net.onnx: node 'make_b' (Softmax): error: axis 5 is out of range for rank 2"), std::string::npos) << report;
+  EXPECT_NE(report.find("net.onnx: node 'make_a' (MatMul): error: dot: shapes do not fit"), std::string::npos)
+      << report;
+  EXPECT_NE(report.find("net.onnx: node 'make_b' (Softmax): error: axis 5 is out of range for rank 2"),
+            std::string::npos)
+      << report;
 }
 
 // Ranks and sizes that recipes index by.
@@ -156,9 +171,13 @@ TEST(OnnxErrors, RanksAreCheckedBeforeAxesAreRead) {
   };
   auto heads = [](NodeProto *n) { set_int(n, "num_heads", 1); };
   EXPECT_NE(refused("", "GridSample", {{}, {}}, [](NodeProto *) {}).find("a grid "), std::string::npos);
-  EXPECT_NE(refused("com.microsoft", "SkipLayerNormalization", {{}, {}, {}}, [](NodeProto *) {}).find("a scalar has no norm"), std::string::npos);
+  EXPECT_NE(
+      refused("com.microsoft", "SkipLayerNormalization", {{}, {}, {}}, [](NodeProto *) {}).find("a scalar has no norm"),
+      std::string::npos);
   EXPECT_NE(refused("com.microsoft", "Attention", {{2}, {2}}, heads).find("an input of rank 3"), std::string::npos);
-  EXPECT_NE(refused("com.microsoft", "MultiHeadAttention", {{1, 1, 1}, {1, 1}, {1, 1, 1}}, heads).find("the keys are f32[1, 1]"), std::string::npos);
+  EXPECT_NE(refused("com.microsoft", "MultiHeadAttention", {{1, 1, 1}, {1, 1}, {1, 1, 1}}, heads)
+                .find("the keys are f32[1, 1]"),
+            std::string::npos);
 }
 
 // --- sizes: a few bytes of a file must not take gigabytes, nor overflow ---
@@ -196,12 +215,14 @@ constexpr int kFloat = TensorProto::FLOAT, kInt = TensorProto::INT64;
 TEST(OnnxErrors, TablesOfGramsAreBounded) {
   auto grams = [](int64_t tokens, int64_t column, int64_t skips) {
     OneNode o("TfIdfVectorizer", {{{tokens}, kInt}});
-    set_ints(o.n, "pool_int64s", {1, 2}), set_ints(o.n, "ngram_counts", {0, 0}), set_ints(o.n, "ngram_indexes", {column});
+    set_ints(o.n, "pool_int64s", {1, 2}), set_ints(o.n, "ngram_counts", {0, 0}),
+        set_ints(o.n, "ngram_indexes", {column});
     set_int(o.n, "min_gram_length", 2), set_int(o.n, "max_gram_length", 2), set_int(o.n, "max_skip_count", skips);
     attribute(o.n, "mode")->set_s("TF");
     return o;
   };
-  grams(4, 2000000000, 0).refused("the columns that 'ngram_indexes' names, for each length, would have more than 134217728");
+  grams(4, 2000000000, 0)
+      .refused("the columns that 'ngram_indexes' names, for each length, would have more than 134217728");
   grams(100000, 0, INT64_MAX).refused("need more than 16384 comparisons");
   EXPECT_EQ(refusal_of(grams(4, 1000, INT64_MAX).m), "was accepted");
 }
@@ -229,9 +250,11 @@ TEST(OnnxErrors, WindowsAndFiltersAreBounded) {
     ModelMaker r(13);
     r.input("x", {1, 1, 4, 4});
     r.floats("roi", {8}, {0, 0, 0, edge, 1, 1, 1, 1}), r.floats("scales", {4}, {1, 1, 1, 1});
-    attribute(r.node("Resize", {"x", "roi", "scales"}, {"y"}), "coordinate_transformation_mode")->set_s("tf_crop_and_resize");
+    attribute(r.node("Resize", {"x", "roi", "scales"}, {"y"}), "coordinate_transformation_mode")
+        ->set_s("tf_crop_and_resize");
     r.output("y");
-    EXPECT_NE(refusal_of(r).find("node 'make_y' (Resize): error: a region's edge is"), std::string::npos) << refusal_of(r);
+    EXPECT_NE(refusal_of(r).find("node 'make_y' (Resize): error: a region's edge is"), std::string::npos)
+        << refusal_of(r);
   }
 }
 
@@ -243,7 +266,8 @@ TEST(OnnxErrors, RegionsAreNumbers) {
     m.node("RoiAlign", {"x", "rois", "batch"}, {"y"});
     m.output("y");
     std::string report = refusal_of(m);
-    EXPECT_NE(report.find("(RoiAlign): error: a region is too large, or has an edge that is no number"), report.npos) << report;
+    EXPECT_NE(report.find("(RoiAlign): error: a region is too large, or has an edge that is no number"), report.npos)
+        << report;
   }
 }
 
@@ -254,13 +278,15 @@ TEST(OnnxErrors, AGridHasThetasBatch) {
   m.node("AffineGrid", {"theta", "size"}, {"y"});
   m.output("y");
   std::string report = refusal_of(m);
-  EXPECT_NE(report.find("(AffineGrid): error: the size has a batch of 4, but theta one of 1"), std::string::npos) << report;
+  EXPECT_NE(report.find("(AffineGrid): error: the size has a batch of 4, but theta one of 1"), std::string::npos)
+      << report;
 }
 
 // Offsets of half a billion positions are a type, and take no memory before the model runs.
 TEST(OnnxErrors, DeformedConvolutionsBuildNoTables) {
   int64_t side = 1 << 15;
-  OneNode o("DeformConv", {{{1, 1, side, side}, kFloat}, {{1, 1, 3, 3}, kFloat}, {{1, 18, side - 2, side - 2}, kFloat}});
+  OneNode o("DeformConv",
+            {{{1, 1, side, side}, kFloat}, {{1, 1, 3, 3}, kFloat}, {{1, 18, side - 2, side - 2}, kFloat}});
   EXPECT_EQ(refusal_of(o.m), "was accepted");
   OneNode groups("DeformConv", {{{1, 0, 4, 4}, kFloat}, {{1, 0, 1, 1}, kFloat}, {{1, 2, 4, 4}, kFloat}});
   set_int(groups.n, "offset_group", kHuge);
@@ -314,7 +340,8 @@ TEST(OnnxErrors, NumbersThatAreNotWhole) {
   m.node("CumSum", {"x", "axis"}, {"y"});
   m.output("y");
   std::string report = refusal_of(m);
-  EXPECT_NE(report.find("(CumSum): error: operand 2 is nan, which is no whole number in range"), std::string::npos) << report;
+  EXPECT_NE(report.find("(CumSum): error: operand 2 is nan, which is no whole number in range"), std::string::npos)
+      << report;
 }
 
 } // namespace trellis::onnx

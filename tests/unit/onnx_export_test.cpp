@@ -30,8 +30,10 @@ std::map<std::string, Tensor> random_inputs(const Graph &g, std::mt19937 &random
   for (Value v : g.inputs()) {
     Tensor t(v.dtype(), dims_of(v.shape()));
     for (int64_t i = 0; i < t.size(); ++i)
-      if (is_float(t.dtype())) t.set(i, double(int64_t(random() % 4001) - 2000) / 1000);
-      else t.set_int(i, int64_t(random() % (t.dtype() == DType::boolean ? 2 : 4)));
+      if (is_float(t.dtype()))
+        t.set(i, double(int64_t(random() % 4001) - 2000) / 1000);
+      else
+        t.set_int(i, int64_t(random() % (t.dtype() == DType::boolean ? 2 : 4)));
     out.emplace(v.node->attrs.word(Attr::name), t);
   }
   return out;
@@ -39,7 +41,9 @@ std::map<std::string, Tensor> random_inputs(const Graph &g, std::mt19937 &random
 
 void expect_same(const Tensor &got, const Tensor &want, const std::string &what) {
   ASSERT_EQ(got.type(), want.type()) << what;
-  double tolerance = want.dtype() == DType::f16 || want.dtype() == DType::bf16 ? 2e-2 : want.dtype() == DType::f64 ? 1e-6 : 1e-5; // attributes are f32
+  double tolerance = want.dtype() == DType::f16 || want.dtype() == DType::bf16 ? 2e-2
+                     : want.dtype() == DType::f64                              ? 1e-6
+                                                                               : 1e-5; // attributes are f32
   for (int64_t i = 0; i < want.size(); ++i) {
     if (!is_float(want.dtype())) {
       ASSERT_EQ(got.get_int(i), want.get_int(i)) << what << ", element " << i;
@@ -62,7 +66,8 @@ void round_trip(const Graph &g, const std::string &what) {
   verify(*again.graph);
   std::vector<Tensor> got = evaluate(*again.graph, inputs);
   ASSERT_EQ(got.size(), want.size()) << what;
-  for (size_t i = 0; i < got.size(); ++i) expect_same(got[i], want[i], what + ", output " + again.graph->outputs[i].name);
+  for (size_t i = 0; i < got.size(); ++i)
+    expect_same(got[i], want[i], what + ", output " + again.graph->outputs[i].name);
 }
 
 std::unique_ptr<Graph> read(const fs::path &path) {
@@ -172,7 +177,9 @@ TEST(OnnxExportModel, WhatHasNoFormIsNamed) {
     export_model(*g, {});
     FAIL();
   } catch (const CompileError &e) {
-    EXPECT_EQ(std::string(e.what()).find("t.trl:3:8: error: op 'bitcast' can not be written as ONNX: bits of f32 as i32"), 0u) << e.what();
+    EXPECT_EQ(
+        std::string(e.what()).find("t.trl:3:8: error: op 'bitcast' can not be written as ONNX: bits of f32 as i32"), 0u)
+        << e.what();
   }
 }
 

@@ -51,7 +51,8 @@ TEST(OnnxImport, DimsAreBoundOnce) {
   m.node("Add", {"x", "z"}, {"y"});
   m.output("y");
   EXPECT_NE(refusal_of(m).find("net.onnx: input 'x': error: dim 'N' has no number"), std::string::npos);
-  EXPECT_NE(refusal_of(m, {{{"x", floats({2}, {1, 2})}, {"z", floats({3}, {1, 2, 3})}}, {}}).find("dim 'N' is 2, but f32[3] is given"),
+  EXPECT_NE(refusal_of(m, {{{"x", floats({2}, {1, 2})}, {"z", floats({3}, {1, 2, 3})}}, {}})
+                .find("dim 'N' is 2, but f32[3] is given"),
             std::string::npos);
   EXPECT_NE(refusal_of(m, {{{"x", integers({1})}}, {}}).find("is of f32, but i64[1] is given"), std::string::npos);
 }

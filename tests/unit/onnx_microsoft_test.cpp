@@ -72,7 +72,8 @@ TEST(OnnxMicrosoft, QuantisedPoolsAndJoins) {
   expect(p.bytes({1, 1, 3}, {10, 20, 40}).scale(1).zero(10).scale(0.5f).zero(1).run(), {1, 1, 2}, {11, 41});
   Quantised c("QLinearConcat");
   set_int(c.n, "axis", 0);
-  expect(c.scale(0.5f).zero(10).bytes({1}, {4}).scale(2).zero(1).bytes({2}, {5, 6}).scale(1).zero(5).run(), {3}, {22, 10, 12});
+  expect(c.scale(0.5f).zero(10).bytes({1}, {4}).scale(2).zero(1).bytes({2}, {5, 6}).scale(1).zero(5).run(), {3},
+         {22, 10, 12});
 }
 
 TEST(OnnxMicrosoft, ConvolutionsTakeChannelsLast) {
@@ -90,11 +91,22 @@ TEST(OnnxMicrosoft, QuantisedProducts) {
   Quantised g("QGemm");
   set_int(g.n, "transB", 1);
   // [1 2] with [[3 4], [5 6]]^T = 11, 17, plus 10, 20, times 0.5 and each column's scale.
-  g.bytes({1, 2}, {11, 12}).scale(0.5f).zero(10).bytes({2, 2}, {3, 4, 5, 6}, TensorProto::INT8).numbers({2}, {1, 2}).bytes({2}, {0, 0}, TensorProto::INT8);
+  g.bytes({1, 2}, {11, 12})
+      .scale(0.5f)
+      .zero(10)
+      .bytes({2, 2}, {3, 4, 5, 6}, TensorProto::INT8)
+      .numbers({2}, {1, 2})
+      .bytes({2}, {0, 0}, TensorProto::INT8);
   g.bytes({2}, {10, 20}, TensorProto::INT32);
   expect(g.run(), {1, 2}, {10.5, 37});
   Quantised m("MatMulIntegerToFloat");
-  m.bytes({1, 2}, {11, 12}).bytes({2, 1}, {3, 4}, TensorProto::INT8).scale(0.5f).scale(2).zero(10).none().numbers({1}, {100});
+  m.bytes({1, 2}, {11, 12})
+      .bytes({2, 1}, {3, 4}, TensorProto::INT8)
+      .scale(0.5f)
+      .scale(2)
+      .zero(10)
+      .none()
+      .numbers({1}, {100});
   expect(m.run(), {1, 1}, {111});
   Quantised d("DynamicQuantizeMatMul"); // 0 to 255: scale 1, zero 0
   d.numbers({1, 2}, {255, 2}).bytes({2, 1}, {4, 6}).scale(0.5f).zero(3);
@@ -132,7 +144,11 @@ TEST(OnnxMicrosoft, FusedProductsAndActivations) {
 
 TEST(OnnxMicrosoft, NormsOfSums) {
   Quantised s("SkipLayerNormalization");
-  s.numbers({1, 2}, {1, 2}).numbers({1, 2}, {1, 4}).numbers({2}, {1, 2}).numbers({2}, {0, 5}).numbers({2}, {0, 2}); // 2 and 8
+  s.numbers({1, 2}, {1, 2})
+      .numbers({1, 2}, {1, 4})
+      .numbers({2}, {1, 2})
+      .numbers({2}, {0, 5})
+      .numbers({2}, {0, 2}); // 2 and 8
   s.n->add_output(""), s.n->add_output(""), s.n->add_output("sum"), s.m.output("sum");
   std::vector<Tensor> y = run(s.m, {});
   expect(y[0], {1, 2}, {-1, 7}), expect(y[1], {1, 2}, {2, 8});
@@ -140,7 +156,13 @@ TEST(OnnxMicrosoft, NormsOfSums) {
   r.numbers({1, 2}, {1, 2}).numbers({1, 2}, {2, 2}).numbers({2}, {1, 2});
   expect(r.run(), {1, 2}, {3 / std::sqrt(12.5), 8 / std::sqrt(12.5)});
   Quantised e("EmbedLayerNormalization");
-  e.bytes({1, 1}, {1}, TensorProto::INT32).none().numbers({2, 2}, {9, 9, 1, 2}).numbers({2, 2}, {1, 4, 9, 9}).none().numbers({2}, {1, 1}).numbers({2}, {0, 0});
+  e.bytes({1, 1}, {1}, TensorProto::INT32)
+      .none()
+      .numbers({2, 2}, {9, 9, 1, 2})
+      .numbers({2, 2}, {1, 4, 9, 9})
+      .none()
+      .numbers({2}, {1, 1})
+      .numbers({2}, {0, 0});
   expect(e.run(), {1, 1, 2}, {-1, 1});
 }
 
@@ -157,7 +179,9 @@ TEST(OnnxMicrosoft, AttentionMasksInTheirForms) {
   expect(means([](Quantised &) {}, true), {1, 2, 1}, {1, 2});
   expect(means([](Quantised &q) { q.none().bytes({1}, {1}, TensorProto::INT32); }, false), {1, 2, 1}, {1, 1});
   expect(means([](Quantised &q) { q.none().bytes({1, 2}, {0, 1}, TensorProto::INT32); }, false), {1, 2, 1}, {3, 3});
-  expect(means([](Quantised &q) { q.none().none().none().numbers({1, 1, 1, 1}, {5}).numbers({1, 1, 1, 1}, {8}); }, true), {1, 2, 1}, {4.5, 4});
+  expect(
+      means([](Quantised &q) { q.none().none().none().numbers({1, 1, 1, 1}, {5}).numbers({1, 1, 1, 1}, {8}); }, true),
+      {1, 2, 1}, {4.5, 4});
 }
 
 TEST(OnnxMicrosoft, AttentionProjectsAndKeepsItsCache) {
@@ -169,13 +193,22 @@ TEST(OnnxMicrosoft, AttentionProjectsAndKeepsItsCache) {
   expect(y[0], {1, 2, 1}, {12, 12}), expect(y[1], {2, 1, 1, 2, 1}, {1, 3, 11, 13});
   Quantised i("QAttention");
   set_int(i.n, "num_heads", 1);
-  i.bytes({1, 2, 1}, {11, 13}).bytes({1, 3}, {0, 1, 1}, TensorProto::INT8).numbers({3}, {0, 0, 10}).scale(1).scale(1).none().zero(10);
+  i.bytes({1, 2, 1}, {11, 13})
+      .bytes({1, 3}, {0, 1, 1}, TensorProto::INT8)
+      .numbers({3}, {0, 0, 10})
+      .scale(1)
+      .scale(1)
+      .none()
+      .zero(10);
   expect(i.run(), {1, 2, 1}, {12, 12});
 }
 
 TEST(OnnxMicrosoft, RotaryEmbeddingTurnsByPosition) {
   Quantised q("RotaryEmbedding");
-  q.numbers({1, 2, 2}, {1, 0, 0, 1}).bytes({1}, {1}, TensorProto::INT32).numbers({3, 1}, {9, 0, 1}).numbers({3, 1}, {9, 1, 0});
+  q.numbers({1, 2, 2}, {1, 0, 0, 1})
+      .bytes({1}, {1}, TensorProto::INT32)
+      .numbers({3, 1}, {9, 0, 1})
+      .numbers({3, 1}, {9, 1, 0});
   expect(q.run(), {1, 2, 2}, {0, 1, 0, 1}); // by a quarter, then not at all
 }
 

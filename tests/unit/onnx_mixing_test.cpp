@@ -26,7 +26,10 @@ TEST(OnnxMixing, LinearAttentionFollowsItsRule) {
       state += k[t] * (delta ? beta[t] * (v[t] - k[t] * state) : v[t]);
       want.push_back(0.5 * q[t] * state);
     }
-    std::vector<Tensor> y = run(m, {{"q", floats({1, 2, 1}, {1, 2})}, {"k", floats({1, 2, 1}, {2, 3})}, {"v", floats({1, 2, 1}, {5, 7})}, {"s", floats({1, 1, 1, 1}, {1})}});
+    std::vector<Tensor> y = run(m, {{"q", floats({1, 2, 1}, {1, 2})},
+                                    {"k", floats({1, 2, 1}, {2, 3})},
+                                    {"v", floats({1, 2, 1}, {5, 7})},
+                                    {"s", floats({1, 1, 1, 1}, {1})}});
     SCOPED_TRACE(rule);
     expect(y[0], {1, 2, 1}, want, 1e-5);
     expect(y[1], {1, 1, 1, 1}, {state}, 1e-5);
@@ -39,7 +42,9 @@ TEST(OnnxMixing, LinearAttentionRefusesWhatItsRuleHasNot) {
   NodeProto *n = m.node("LinearAttention", {"x", "x", "x"}, {"y"});
   set_int(n, "q_num_heads", 1), set_int(n, "kv_num_heads", 1);
   m.output("y");
-  EXPECT_NE(refusal_of(m).find("node 'make_y' (LinearAttention): error: rule 'gated_delta' needs a decay"), std::string::npos) << refusal_of(m);
+  EXPECT_NE(refusal_of(m).find("node 'make_y' (LinearAttention): error: rule 'gated_delta' needs a decay"),
+            std::string::npos)
+      << refusal_of(m);
 }
 
 TEST(OnnxMixing, CausalConvolutionSeesThePast) {
@@ -50,8 +55,10 @@ TEST(OnnxMixing, CausalConvolutionSeesThePast) {
     m.node("CausalConvWithState", {"x", "w", "b", past ? "s" : ""}, {"y", "t"});
     m.output("y"), m.output("t");
     std::vector<Tensor> y = run(m, {{"x", floats({1, 2, 2}, {3, 4, 5, 6})}, {"s", floats({1, 2, 2}, {1, 2, 7, 8})}});
-    if (past) expect(y[0], {1, 2, 2}, {321.5, 432.5, 2, 2});
-    else expect(y[0], {1, 2, 2}, {300.5, 430.5, -5, -6});
+    if (past)
+      expect(y[0], {1, 2, 2}, {321.5, 432.5, 2, 2});
+    else
+      expect(y[0], {1, 2, 2}, {300.5, 430.5, -5, -6});
     expect(y[1], {1, 2, 2}, {3, 4, 5, 6});
   }
 }
@@ -70,7 +77,10 @@ TEST(OnnxMixing, BodiesChangeScoresAndProbabilities) {
   prob->add_input()->set_name("p"), prob->add_output()->set_name("r");
   ModelMaker::fill(prob->add_node(), "Mul", {"p", "half"}, {"r"});
   m.output("y");
-  expect(run(m, {{"q", floats({1, 2, 1, 1}, {1, 2})}, {"k", floats({1, 1, 2, 1}, {3, 4})}, {"v", floats({1, 1, 2, 1}, {6, 10})}})[0], {1, 2, 1, 1}, {4, 4});
+  expect(run(m, {{"q", floats({1, 2, 1, 1}, {1, 2})},
+                 {"k", floats({1, 1, 2, 1}, {3, 4})},
+                 {"v", floats({1, 1, 2, 1}, {6, 10})}})[0],
+         {1, 2, 1, 1}, {4, 4});
 }
 
 } // namespace

@@ -25,8 +25,10 @@ public:
     t->set_elem_type(type);
     t->mutable_shape();
     for (int64_t d : dims)
-      if (d < 0) t->mutable_shape()->add_dim()->set_dim_param("N");
-      else t->mutable_shape()->add_dim()->set_dim_value(d);
+      if (d < 0)
+        t->mutable_shape()->add_dim()->set_dim_param("N");
+      else
+        t->mutable_shape()->add_dim()->set_dim_value(d);
   }
   void output(const std::string &name) { graph->add_output()->set_name(name); }
   TensorProto *floats(const std::string &name, const std::vector<int64_t> &dims, const std::vector<float> &values) {
@@ -41,13 +43,15 @@ public:
   NodeProto *node(const std::string &op, const std::vector<std::string> &in, const std::vector<std::string> &out) {
     return fill(graph->add_node(), op, in, out);
   }
-  static NodeProto *fill(NodeProto *n, const std::string &op, const std::vector<std::string> &in, const std::vector<std::string> &out) {
+  static NodeProto *fill(NodeProto *n, const std::string &op, const std::vector<std::string> &in,
+                         const std::vector<std::string> &out) {
     n->set_op_type(op), n->set_name(out.empty() ? op : "make_" + out[0]);
     for (const std::string &x : in) n->add_input(x);
     for (const std::string &y : out) n->add_output(y);
     return n;
   }
-  static TensorProto *fill(TensorProto *t, const std::string &name, const std::vector<int64_t> &dims, const std::vector<float> &values) {
+  static TensorProto *fill(TensorProto *t, const std::string &name, const std::vector<int64_t> &dims,
+                           const std::vector<float> &values) {
     t->set_name(name), t->set_data_type(TensorProto::FLOAT);
     for (int64_t d : dims) t->add_dims(d);
     for (float v : values) t->add_float_data(v);
@@ -73,7 +77,9 @@ inline void set_ints(NodeProto *n, const std::string &name, const std::vector<in
 inline Tensor floats(std::vector<int64_t> dims, std::vector<float> v) {
   return Tensor::of<float>(DType::f32, std::move(dims), std::span<const float>(v));
 }
-inline Tensor integers(std::vector<int64_t> v) { return Tensor::of<int64_t>(DType::i64, {int64_t(v.size())}, std::span<const int64_t>(v)); }
+inline Tensor integers(std::vector<int64_t> v) {
+  return Tensor::of<int64_t>(DType::i64, {int64_t(v.size())}, std::span<const int64_t>(v));
+}
 
 /// The outputs by the interpreter, weights included, cut to their counts.
 inline std::vector<Tensor> run(const Imported &imported, std::map<std::string, Tensor> inputs) {

@@ -19,8 +19,11 @@ TEST(OnnxOps, AxesComeAsAttributeOrOperand) {
   ModelMaker old(11), now(13);
   for (ModelMaker *m : {&old, &now}) {
     m->input("x", {2, 3});
-    if (m == &old) set_ints(m->node("ReduceSum", {"x"}, {"s"}), "axes", {1}), set_ints(m->node("Squeeze", {"s"}, {"y"}), "axes", {1});
-    else m->ints("a", {1}), m->node("ReduceSum", {"x", "a"}, {"s"}), m->node("Squeeze", {"s", "a"}, {"y"});
+    if (m == &old)
+      set_ints(m->node("ReduceSum", {"x"}, {"s"}), "axes", {1}),
+          set_ints(m->node("Squeeze", {"s"}, {"y"}), "axes", {1});
+    else
+      m->ints("a", {1}), m->node("ReduceSum", {"x", "a"}, {"s"}), m->node("Squeeze", {"s", "a"}, {"y"});
     m->output("y");
     expect(run(*m, {{"x", floats({2, 3}, {1, 2, 3, 4, 5, 6})}})[0], {2}, {6, 15});
   }
@@ -77,7 +80,8 @@ TEST(OnnxOps, AveragePoolCountsWhatTheOpsetSays) {
     ModelMaker m;
     m.input("x", {1, 1, 3});
     NodeProto *n = m.node("AveragePool", {"x"}, {"y"});
-    set_ints(n, "kernel_shape", {2}), set_ints(n, "strides", {2}), set_ints(n, "pads", {1, 0}), set_int(n, "count_include_pad", count);
+    set_ints(n, "kernel_shape", {2}), set_ints(n, "strides", {2}), set_ints(n, "pads", {1, 0}),
+        set_int(n, "count_include_pad", count);
     m.output("y");
     expect(run(m, {{"x", floats({1, 1, 3}, {4, 6, 8})}})[0], {1, 1, 2}, {count ? 2.0 : 4.0, 7});
   }
@@ -103,9 +107,10 @@ TEST(OnnxOps, ResizeInterpolates) {
 }
 
 TEST(OnnxOps, EinsumMultipliesAndSums) {
-  for (auto [equation, shape, want] : {std::tuple{"ij,jk->ik", std::vector<int64_t>{2, 2}, std::vector<double>{19, 22, 43, 50}},
-                                       std::tuple{"ij,ij->", std::vector<int64_t>{}, std::vector<double>{70}},
-                                       std::tuple{"ij,kl->il", std::vector<int64_t>{2, 2}, std::vector<double>{36, 42, 84, 98}}}) {
+  for (auto [equation, shape, want] :
+       {std::tuple{"ij,jk->ik", std::vector<int64_t>{2, 2}, std::vector<double>{19, 22, 43, 50}},
+        std::tuple{"ij,ij->", std::vector<int64_t>{}, std::vector<double>{70}},
+        std::tuple{"ij,kl->il", std::vector<int64_t>{2, 2}, std::vector<double>{36, 42, 84, 98}}}) {
     ModelMaker m;
     m.input("a", {2, 2}), m.input("b", {2, 2});
     attribute(m.node("Einsum", {"a", "b"}, {"y"}), "equation")->set_s(equation);
@@ -158,8 +163,8 @@ TEST(OnnxOps, LstmFollowsItsRecurrence) {
     auto sigmoid = [](double v) { return 1 / (1 + std::exp(-v)); };
     for (int64_t t = 0; t < steps; ++t) {
       x.push_back(float(std::sin(double(t))));
-      double v = x.back(), i = sigmoid(0.5 * v + 0.1 * h + 0.1), o = sigmoid(-0.3 * v + 0.2 * h + 0.3), f = sigmoid(0.8 * v - 0.4 * h + 0.2),
-             g = std::tanh(0.9 * v + 0.6 * h - 0.1);
+      double v = x.back(), i = sigmoid(0.5 * v + 0.1 * h + 0.1), o = sigmoid(-0.3 * v + 0.2 * h + 0.3),
+             f = sigmoid(0.8 * v - 0.4 * h + 0.2), g = std::tanh(0.9 * v + 0.6 * h - 0.1);
       c = f * c + i * g, h = o * std::tanh(c);
     }
     std::vector<Tensor> y = run(m, {{"x", floats({steps, 1, 1}, x)}});
@@ -188,11 +193,15 @@ TEST(OnnxOps, FloatingModFollowsTheDivisor) {
     set_int(m.node("Mod", {"x", "z"}, {"y"}), "fmod", fmod);
     m.output("y");
     // Infinite divisors leave x, or take their own sign; a long quotient keeps its remainder.
-    std::vector<double> want = fmod ? std::vector<double>{1.5, -1.5, 1.5, 3, -3, 1} : std::vector<double>{1.5, 0.5, -0.5, 3, INFINITY, 1};
-    Tensor y = run(m, {{"x", floats({6}, {5.5f, -5.5f, 5.5f, 3, -3, 16777216})}, {"z", floats({6}, {2, 2, -2, INFINITY, INFINITY, 3})}})[0];
+    std::vector<double> want =
+        fmod ? std::vector<double>{1.5, -1.5, 1.5, 3, -3, 1} : std::vector<double>{1.5, 0.5, -0.5, 3, INFINITY, 1};
+    Tensor y = run(m, {{"x", floats({6}, {5.5f, -5.5f, 5.5f, 3, -3, 16777216})},
+                       {"z", floats({6}, {2, 2, -2, INFINITY, INFINITY, 3})}})[0];
     for (int64_t i = 0; i < 6; ++i)
-      if (std::isinf(want[size_t(i)])) EXPECT_EQ(y.get(i), want[size_t(i)]);
-      else EXPECT_NEAR(y.get(i), want[size_t(i)], 1e-6) << fmod << " " << i;
+      if (std::isinf(want[size_t(i)]))
+        EXPECT_EQ(y.get(i), want[size_t(i)]);
+      else
+        EXPECT_NEAR(y.get(i), want[size_t(i)], 1e-6) << fmod << " " << i;
   }
 }
 
@@ -200,14 +209,16 @@ TEST(OnnxOps, MaxPoolCropsWhatNoWindowReaches) {
   ModelMaker m;
   m.input("x", {1, 1, 4});
   NodeProto *n = m.node("MaxPool", {"x"}, {"y"});
-  set_ints(n, "kernel_shape", {1}), set_ints(n, "strides", {3}), set_ints(n, "pads", {0, 2}), set_int(n, "ceil_mode", 1);
+  set_ints(n, "kernel_shape", {1}), set_ints(n, "strides", {3}), set_ints(n, "pads", {0, 2}),
+      set_int(n, "ceil_mode", 1);
   m.output("y");
   // A third window would begin in the padding.
   expect(run(m, {{"x", floats({1, 1, 4}, {1, 9, 9, 4})}})[0], {1, 1, 2}, {1, 4});
 }
 
 TEST(OnnxOps, SpaceToDepthOrdersBlocksByMode) {
-  for (auto [mode, want] : {std::pair{"DCR", std::vector<double>{1, 5, 2, 6, 3, 7, 4, 8}}, {"CRD", {1, 2, 3, 4, 5, 6, 7, 8}}}) {
+  for (auto [mode, want] :
+       {std::pair{"DCR", std::vector<double>{1, 5, 2, 6, 3, 7, 4, 8}}, {"CRD", {1, 2, 3, 4, 5, 6, 7, 8}}}) {
     ModelMaker m(28);
     m.input("x", {1, 2, 2, 2});
     NodeProto *n = m.node("SpaceToDepth", {"x"}, {"y"});
@@ -223,10 +234,15 @@ TEST(OnnxOps, AttentionWindowsCountFromTheCache) {
     ModelMaker m(25);
     m.input("q", {1, 1, 2, 1}), m.input("k", {1, 1, 4, 1}), m.input("v", {1, 1, 4, 1});
     if (!lengths.empty()) m.ints("n", lengths);
-    NodeProto *a = m.node("Attention", lengths.empty() ? std::vector<std::string>{"q", "k", "v"} : std::vector<std::string>{"q", "k", "v", "", "", "", "n"}, {"y"});
+    NodeProto *a = m.node("Attention",
+                          lengths.empty() ? std::vector<std::string>{"q", "k", "v"}
+                                          : std::vector<std::string>{"q", "k", "v", "", "", "", "n"},
+                          {"y"});
     set_int(a, "left_window_size", left), set_int(a, "right_window_size", right), set_int(a, "is_causal", causal);
     m.output("y");
-    return run(m, {{"q", floats({1, 1, 2, 1}, {0, 0})}, {"k", floats({1, 1, 4, 1}, {1, 2, 3, 4})}, {"v", floats({1, 1, 4, 1}, {1, 10, 100, 1000})}})[0];
+    return run(m, {{"q", floats({1, 1, 2, 1}, {0, 0})},
+                   {"k", floats({1, 1, 4, 1}, {1, 2, 3, 4})},
+                   {"v", floats({1, 1, 4, 1}, {1, 10, 100, 1000})}})[0];
   };
   expect(means(0, 1, false, {}), {1, 1, 2, 1}, {5.5, 55});
   expect(means(-1, 1, false, {}), {1, 1, 2, 1}, {5.5, 37});

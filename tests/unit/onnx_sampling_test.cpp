@@ -79,7 +79,9 @@ TEST(OnnxSampling, RoiAlignNeedsRegionsThatDecideItsPoints) {
   m.input("x", {1, 1, 4, 4}), m.input("rois", {1, 4}), m.ints("batch", {0});
   m.node("RoiAlign", {"x", "rois", "batch"}, {"y"});
   m.output("y");
-  EXPECT_NE(refusal_of(m).find("node 'make_y' (RoiAlign): error: without 'sampling_ratio' the regions must be known"), std::string::npos) << refusal_of(m);
+  EXPECT_NE(refusal_of(m).find("node 'make_y' (RoiAlign): error: without 'sampling_ratio' the regions must be known"),
+            std::string::npos)
+      << refusal_of(m);
 }
 
 TEST(OnnxSampling, MaxRoiPoolTakesWholeBins) {
@@ -100,14 +102,18 @@ TEST(OnnxSampling, DeformedConvolutionReadsDisplaced) {
   m.output("y");
   std::vector<float> x = plane(3, 4), offset(48, 0), mask(24, 1);
   for (float v : plane(3, 4)) x.push_back(v);
-  for (size_t k = 0; k < 12; ++k) offset[12 + k] = 0.5f, offset[24 + k] = 1, mask[12 + k] = 0.5f; // half right; one down, halved
+  for (size_t k = 0; k < 12; ++k)
+    offset[12 + k] = 0.5f, offset[24 + k] = 1, mask[12 + k] = 0.5f; // half right; one down, halved
   std::vector<double> want;
   for (int r = 0; r < 3; ++r)
     for (int c = 0; c < 4; ++c) {
       double right = c < 3 ? 10 * r + c + 0.5 : (10 * r + c) * 0.5, down = r < 2 ? 10 * (r + 1) + c : 0;
       want.push_back(1000 + right + 50 * down);
     }
-  expect(run(m, {{"x", floats({1, 2, 3, 4}, x)}, {"offset", floats({1, 4, 3, 4}, offset)}, {"mask", floats({1, 2, 3, 4}, mask)}})[0], {1, 1, 3, 4}, want, 1e-3);
+  expect(run(m, {{"x", floats({1, 2, 3, 4}, x)},
+                 {"offset", floats({1, 4, 3, 4}, offset)},
+                 {"mask", floats({1, 2, 3, 4}, mask)}})[0],
+         {1, 1, 3, 4}, want, 1e-3);
 }
 
 TEST(OnnxSampling, ColumnsOverlapIntoAnImage) {
@@ -117,7 +123,8 @@ TEST(OnnxSampling, ColumnsOverlapIntoAnImage) {
   m.node("Col2Im", {"x", "image", "block"}, {"y"});
   m.output("y");
   // Rows of x: elements (0,0), (0,1), (1,0), (1,1) of both blocks; the middle column gets two.
-  expect(run(m, {{"x", floats({1, 4, 2}, {1, 2, 10, 20, 100, 200, 1000, 2000})}})[0], {1, 1, 2, 3}, {1, 12, 20, 100, 1200, 2000});
+  expect(run(m, {{"x", floats({1, 4, 2}, {1, 2, 10, 20, 100, 200, 1000, 2000})}})[0], {1, 1, 2, 3},
+         {1, 12, 20, 100, 1200, 2000});
 }
 
 TEST(OnnxSampling, DeterminantsBySteps) {
@@ -139,8 +146,10 @@ TEST(OnnxSampling, GramsAreCounted) {
   ModelMaker m(9);
   m.input("x", {6}, TensorProto::INT64);
   NodeProto *n = m.node("TfIdfVectorizer", {"x"}, {"y"});
-  set_ints(n, "pool_int64s", {7, 9, 1, 2, 2, 7}), set_ints(n, "ngram_counts", {0, 2}), set_ints(n, "ngram_indexes", {3, 0, 1, 2});
-  set_int(n, "min_gram_length", 1), set_int(n, "max_gram_length", 2), set_int(n, "max_skip_count", 1), set_word(n, "mode", "TFIDF");
+  set_ints(n, "pool_int64s", {7, 9, 1, 2, 2, 7}), set_ints(n, "ngram_counts", {0, 2}),
+      set_ints(n, "ngram_indexes", {3, 0, 1, 2});
+  set_int(n, "min_gram_length", 1), set_int(n, "max_gram_length", 2), set_int(n, "max_skip_count", 1),
+      set_word(n, "mode", "TFIDF");
   AttributeProto *weights = attribute(n, "weights");
   for (float w : {1.0f, 1.0f, 10.0f, 1.0f}) weights->add_floats(w);
   m.output("y");
@@ -205,7 +214,9 @@ TEST(OnnxSampling, RandomShapesAreChecked) {
     ModelMaker m(22);
     set_ints(m.node("RandomUniform", {}, {"y"}), "shape", {2, d});
     m.output("y");
-    EXPECT_NE(refusal_of(m).find("node 'make_y' (RandomUniform): error: a dim is negative, or too large"), std::string::npos) << refusal_of(m);
+    EXPECT_NE(refusal_of(m).find("node 'make_y' (RandomUniform): error: a dim is negative, or too large"),
+              std::string::npos)
+        << refusal_of(m);
   }
 }
 

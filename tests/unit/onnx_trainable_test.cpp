@@ -5,7 +5,8 @@ namespace trellis::onnx {
 
 static std::string roles(const Graph &g) {
   std::string out;
-  for (Value v : g.inputs()) out += v.node->attrs.word(Attr::name) + ":" + v.node->attrs.get_or<std::string>(Attr::role, "data") + " ";
+  for (Value v : g.inputs())
+    out += v.node->attrs.word(Attr::name) + ":" + v.node->attrs.get_or<std::string>(Attr::role, "data") + " ";
   return out;
 }
 static bool has(const Graph &g, Op op) {

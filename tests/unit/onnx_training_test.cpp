@@ -4,7 +4,8 @@
 namespace trellis::onnx {
 namespace {
 
-NodeProto *gradient(ModelMaker &m, const std::vector<std::string> &in, const std::vector<std::string> &xs, const std::string &y, const std::vector<std::string> &out) {
+NodeProto *gradient(ModelMaker &m, const std::vector<std::string> &in, const std::vector<std::string> &xs,
+                    const std::string &y, const std::vector<std::string> &out) {
   NodeProto *n = m.node("Gradient", in, out);
   n->set_domain("ai.onnx.preview.training");
   AttributeProto *a = attribute(n, "xs");
@@ -54,7 +55,9 @@ TEST(OnnxTraining, GradientRefusesWhatHasNone) {
   ModelMaker m = product();
   gradient(m, {"a"}, {"a"}, "nothing", {"da"});
   m.output("da");
-  EXPECT_NE(refusal_of(m).find("node 'make_da' (Gradient): error: 'nothing' is no tensor of the graph"), std::string::npos) << refusal_of(m);
+  EXPECT_NE(refusal_of(m).find("node 'make_da' (Gradient): error: 'nothing' is no tensor of the graph"),
+            std::string::npos)
+      << refusal_of(m);
   ModelMaker f = product();
   f.node("Floor", {"z"}, {"whole"});
   gradient(f, {"a"}, {"a"}, "whole", {"da"});

@@ -26,10 +26,8 @@ TEST(Random, BitsAreThreefry) {
   EXPECT_EQ(threefry({0, 0}, {0, 0}, 13), (std::array<uint32_t, 2>{0x9d1c5ec6, 0x8bd50731}));
   Graph g;
   uint64_t seed = 0x0370734413198a2eull;
-  Ints bits =
-      ints(g, random(Op::random_bits, whole(g, DType::u64, {}, {int64_t(seed)}), {DType::u32, {2, 3}}, 5));
-  Ints wide =
-      ints(g, random(Op::random_bits, whole(g, DType::i64, {}, {int64_t(seed)}), {DType::u64, {6}}, 5));
+  Ints bits = ints(g, random(Op::random_bits, whole(g, DType::u64, {}, {int64_t(seed)}), {DType::u32, {2, 3}}, 5));
+  Ints wide = ints(g, random(Op::random_bits, whole(g, DType::i64, {}, {int64_t(seed)}), {DType::u64, {6}}, 5));
   for (uint32_t i = 0; i < 6; ++i) {
     auto want = threefry({i, 5}, {uint32_t(seed), uint32_t(seed >> 32)}, 13);
     EXPECT_EQ(bits[i], int64_t(want[0]));
@@ -76,8 +74,7 @@ TEST(Random, DropoutKeepsTheMean) {
 
 // --- control ---
 
-std::shared_ptr<Graph> body(const std::vector<Type> &in,
-                            const std::function<Values(Graph &, const Values &)> &make) {
+std::shared_ptr<Graph> body(const std::vector<Type> &in, const std::function<Values(Graph &, const Values &)> &make) {
   auto b = std::make_shared<Graph>("body");
   Values x;
   for (size_t i = 0; i < in.size(); ++i) x.push_back(b->input(fmt::format("x{}", i), in[i]));
@@ -95,8 +92,7 @@ TEST(Control, LoopCountsCollatzSteps) {
   });
   Value n = whole(g, DType::i64, {}, {27}), zero = whole(g, DType::i64, {}, {0});
   EXPECT_EQ(ints(g, g.node(Op::loop, {n, zero}, {}, {test, step})->result(1)), (Ints{111}));
-  EXPECT_EQ(ints(g, g.node(Op::loop, {n, zero}, {{Attr::trips, int64_t(5)}}, {test, step})->result(1)),
-            (Ints{5}));
+  EXPECT_EQ(ints(g, g.node(Op::loop, {n, zero}, {{Attr::trips, int64_t(5)}}, {test, step})->result(1)), (Ints{5}));
 }
 
 TEST(Control, ScanCarriesSlicesAndStacks) {
@@ -128,8 +124,7 @@ TEST(Control, BodiesMustFit) {
   EXPECT_THROW(g.node(Op::cond, {p, x, x}, {}, {one, one}), CompileError);
   EXPECT_THROW(g.node(Op::loop, {x}, {}, {one, one}), CompileError) << "the condition is no bool";
   EXPECT_THROW(g.node(Op::scan, {x}, {{Attr::carries, int64_t(1)}}, {one}), CompileError) << "no trips";
-  EXPECT_THROW(g.node(Op::scan, {x}, {{Attr::carries, int64_t(2)}, {Attr::trips, int64_t(2)}}, {one}),
-               CompileError);
+  EXPECT_THROW(g.node(Op::scan, {x}, {{Attr::carries, int64_t(2)}, {Attr::trips, int64_t(2)}}, {one}), CompileError);
 }
 
 // --- shape rules ---
@@ -183,8 +178,7 @@ TEST(Rules, HugeAttributesAreRefused) {
     EXPECT_THROW(g.make(Op::softmax, {x}, {{Attr::axis, v}}), CompileError);
     auto body = std::make_shared<Graph>("b");
     body->outputs = {{"y", body->input("x", x.type())}};
-    EXPECT_THROW(g.node(Op::scan, {x}, {{Attr::carries, int64_t(1)}, {Attr::trips, v}}, {body}),
-                 CompileError);
+    EXPECT_THROW(g.node(Op::scan, {x}, {{Attr::carries, int64_t(1)}, {Attr::trips, v}}, {body}), CompileError);
     EXPECT_THROW(g.node(Op::scan, {x}, {{Attr::carries, v}}, {body}), CompileError);
   }
 }

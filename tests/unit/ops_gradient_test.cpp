@@ -112,8 +112,7 @@ void check(const Case &c) {
   ASSERT_EQ(name(results[0].node->op), name(c.op)) << "the case is about another row";
   Value loss = weigh(g, results);
   Values dx = gradients_of(loss, x);
-  for (size_t i = 0; i < x.size(); ++i)
-    expect_derivative(g, loss, dx[i], inputs, i, c.tolerance, "first derivative");
+  for (size_t i = 0; i < x.size(); ++i) expect_derivative(g, loss, dx[i], inputs, i, c.tolerance, "first derivative");
 
   Value slope;
   for (size_t i = 0; i < x.size(); ++i)
@@ -132,8 +131,7 @@ void check(const Case &c) {
   for (size_t r = 0; r < parts.size(); ++r) {
     Tensor a = run(g, n.result(uint32_t(r)), inputs), b = run(g, parts[r], inputs);
     ASSERT_EQ(a.type().str(), b.type().str()) << "the expansion has another type";
-    for (int64_t i = 0; i < a.size(); ++i)
-      EXPECT_NEAR(a.get(i), b.get(i), 1e-12) << "expansion, result " << r;
+    for (int64_t i = 0; i < a.size(); ++i) EXPECT_NEAR(a.get(i), b.get(i), 1e-12) << "expansion, result " << r;
   }
   if (parts.size() != results.size()) return;
   Values ex = gradients_of(weigh(g, parts), x);
@@ -162,34 +160,28 @@ std::function<Values(Graph &, const Values &)> row(Op op, Attrs a = {}) {
 
 std::vector<Case> cases() {
   std::vector<Case> all;
-  auto with = [&](std::string name, Op op, std::vector<In> in, auto build,
-                  double tolerance = 1e-7) -> Case & {
+  auto with = [&](std::string name, Op op, std::vector<In> in, auto build, double tolerance = 1e-7) -> Case & {
     return all.emplace_back(Case{std::move(name), op, std::move(in), build, tolerance, {}});
   };
-  auto unary = [&](Op op, double lo, double hi, Attrs a = {}) {
-    with("unary", op, {{{2, 3}, lo, hi}}, row(op, a));
-  };
+  auto unary = [&](Op op, double lo, double hi, Attrs a = {}) { with("unary", op, {{{2, 3}, lo, hi}}, row(op, a)); };
   using enum Op;
-  for (Op op : {neg,  Op::abs,   exp,          expm1,      sin,  cos,  atan,       tanh,
-                erf,  square,    sigmoid,      softplus,   silu, relu, leaky_relu, elu,
-                gelu, gelu_tanh, hard_sigmoid, hard_swish, sinh, cosh, asinh})
+  for (Op op :
+       {neg,  Op::abs, exp,        expm1, sin,  cos,       atan,         tanh,       erf,  square, sigmoid, softplus,
+        silu, relu,    leaky_relu, elu,   gelu, gelu_tanh, hard_sigmoid, hard_swish, sinh, cosh,   asinh})
     unary(op, -2.5, 2.5);
   for (Op op : {log, sqrt, reciprocal, rsqrt}) unary(op, 0.4, 3);
   for (Op op : {asin, acos, atanh, tan, log1p}) unary(op, -0.8, 0.8);
   unary(acosh, 1.4, 3);
   unary(leaky_relu, -2, 2, {{Attr::alpha, 0.3}}), unary(elu, -2, 2, {{Attr::alpha, 0.7}}),
       unary(hard_sigmoid, -1, 1, {{Attr::alpha, 0.25}});
-  for (Op op : {Op::add, mul, sub, Op::max, Op::min})
-    with("pair", op, {{{2, 3}}, {{2, 3}, -1.7, 1.9}}, row(op));
+  for (Op op : {Op::add, mul, sub, Op::max, Op::min}) with("pair", op, {{{2, 3}}, {{2, 3}, -1.7, 1.9}}, row(op));
   with("pair", div, {{{2, 3}}, {{2, 3}, 0.5, 2}}, row(div));
   with("both", pow, {{{2, 3}, 0.5, 2}, {{2, 3}, -1, 2}}, row(pow));
   with("whole exponents", pow, {{{4}}}, [](Graph &g, const Values &x) {
-    return Values{
-        trellis::pow(x[0], g.constant(Tensor::of<double>(DType::f64, {4}, std::vector<double>{0, 1, 2, 3})))};
+    return Values{trellis::pow(x[0], g.constant(Tensor::of<double>(DType::f64, {4}, std::vector<double>{0, 1, 2, 3})))};
   });
   with("at zero", pow, {{{4}}}, [](Graph &g, const Values &x) {
-    return Values{
-        trellis::pow(x[0], g.constant(Tensor::of<double>(DType::f64, {4}, std::vector<double>{0, 1, 2, 3})))};
+    return Values{trellis::pow(x[0], g.constant(Tensor::of<double>(DType::f64, {4}, std::vector<double>{0, 1, 2, 3})))};
   }).first = {0, 0, 0, 0};
   with("triple", fma, {{{2, 3}}, {{2, 3}}, {{2, 3}}}, row(fma));
   with("triple", clamp, {{{12}}, {{12}, -1.55, -1.45}, {{12}, 1.45, 1.55}}, row(clamp));
@@ -199,8 +191,8 @@ std::vector<Case> cases() {
   with("quotients of 1 to 7", rem, {{{6}, -8, 8}, {{6}, 1.1, 1.15}}, row(rem));
   for (Op op : {sin_large, cos_large}) with("near and far", op, {{{4}, -3e5, 3e5}, {{4}}}, row(op), 1e-6);
   with(
-      "through f32", cast, {{{2, 3}}},
-      [](Graph &, const Values &x) { return Values{trellis::cast(x[0], DType::f32)}; }, 2e-3);
+      "through f32", cast, {{{2, 3}}}, [](Graph &, const Values &x) { return Values{trellis::cast(x[0], DType::f32)}; },
+      2e-3);
 
   with("flat", reshape, {{{2, 3, 2}}}, row(reshape, {{Attr::shape, Shape{4, 3}}}));
   with("three axes", permute, {{{2, 3, 2}}}, row(permute, {{Attr::perm, Ints{2, 0, 1}}}));
@@ -225,14 +217,10 @@ std::vector<Case> cases() {
   with("apart", unwindow, {{{3, 2}}},
        row(unwindow, {{Attr::shape, Shape{9}}, {Attr::size, Ints{2}}, {Attr::stride, Ints{3}}}));
   with("dilated", unwindow, {{{2, 3}}},
-       row(unwindow, {{Attr::shape, Shape{8}},
-                      {Attr::size, Ints{3}},
-                      {Attr::stride, Ints{3}},
-                      {Attr::dilation, Ints{2}}}));
-  with("two axes", unwindow, {{{3, 3, 2, 3}}},
-       row(unwindow, {{Attr::shape, Shape{4, 5}}, {Attr::size, Ints{2, 3}}}));
-  with("three parts", concat, {{{2, 1, 2}}, {{2, 3, 2}}, {{2, 2, 2}}},
-       row(concat, {{Attr::axis, int64_t(1)}}));
+       row(unwindow,
+           {{Attr::shape, Shape{8}}, {Attr::size, Ints{3}}, {Attr::stride, Ints{3}}, {Attr::dilation, Ints{2}}}));
+  with("two axes", unwindow, {{{3, 3, 2, 3}}}, row(unwindow, {{Attr::shape, Shape{4, 5}}, {Attr::size, Ints{2, 3}}}));
+  with("three parts", concat, {{{2, 1, 2}}, {{2, 3, 2}}, {{2, 2, 2}}}, row(concat, {{Attr::axis, int64_t(1)}}));
   with("one value twice", concat, {{{2, 2}}},
        [](Graph &, const Values &x) { return Values{trellis::concat({x[0], x[0]}, 0)}; });
 
@@ -244,16 +232,12 @@ std::vector<Case> cases() {
     with(k + " all", reduce, {{{2, 3}}}, row(reduce, {{Attr::kind, k}}));
     for (bool exclusive : {false, true})
       for (bool reverse : {false, true}) {
-        Attrs a{{Attr::kind, k},
-                {Attr::axis, int64_t(1)},
-                {Attr::exclusive, exclusive},
-                {Attr::reverse, reverse}};
-        with(fmt::format("{}{}{}", k, exclusive ? " exclusive" : "", reverse ? " reverse" : ""), cumulative,
-             {{{2, 5}}}, row(cumulative, a));
+        Attrs a{{Attr::kind, k}, {Attr::axis, int64_t(1)}, {Attr::exclusive, exclusive}, {Attr::reverse, reverse}};
+        with(fmt::format("{}{}{}", k, exclusive ? " exclusive" : "", reverse ? " reverse" : ""), cumulative, {{{2, 5}}},
+             row(cumulative, a));
       }
   }
-  with("prod with a zero", reduce, {{{2, 3}}},
-       row(reduce, {{Attr::kind, std::string("prod")}, {Attr::axes, Ints{1}}}))
+  with("prod with a zero", reduce, {{{2, 3}}}, row(reduce, {{Attr::kind, std::string("prod")}, {Attr::axes, Ints{1}}}))
       .first = {0, 2, 3, 1, 4, -2};
   with("prod with two zeros", reduce, {{{1, 4}}},
        row(reduce, {{Attr::kind, std::string("prod")}, {Attr::axes, Ints{1}}}))
@@ -277,9 +261,8 @@ std::vector<Case> cases() {
               {{Attr::stride, Ints{2, 3}}, {Attr::lo, Ints{1, 0}}, {Attr::hi, Ints{2, 1}}});
   convolution("dilated", {{1, 1, 6, 5}}, {{1, 1, 2, 3}},
               {{Attr::dilation, Ints{3, 2}}, {Attr::stride, Ints{2, 1}}, {Attr::lo, Ints{0, 1}}});
-  convolution(
-      "groups", {{1, 4, 5}}, {{6, 2, 3}},
-      {{Attr::groups, int64_t(2)}, {Attr::stride, Ints{2}}, {Attr::lo, Ints{1}}, {Attr::hi, Ints{1}}});
+  convolution("groups", {{1, 4, 5}}, {{6, 2, 3}},
+              {{Attr::groups, int64_t(2)}, {Attr::stride, Ints{2}}, {Attr::lo, Ints{1}}, {Attr::hi, Ints{1}}});
   convolution("depthwise", {{2, 3, 4}}, {{3, 1, 2}}, {{Attr::groups, int64_t(3)}});
   convolution("transposed", {{1, 2, 3, 3}}, {{1, 2, 3, 2}},
               {{Attr::input_dilation, Ints{2, 3}}, {Attr::lo, Ints{1, 2}}, {Attr::hi, Ints{2, 1}}});
@@ -324,22 +307,16 @@ std::vector<Case> cases() {
     const Node *n = g.node(batch_norm, {x[0], one, one});
     return Values{n->result(1), n->result(2)};
   });
-  with("images", batch_norm_inference, {{{2, 2, 2}}, {{2}}, {{2}}, {{2}}, {{2}, 0.5, 2}},
-       row(batch_norm_inference));
+  with("images", batch_norm_inference, {{{2, 2, 2}}, {{2}}, {{2}}, {{2}}, {{2}, 0.5, 2}}, row(batch_norm_inference));
   with("two groups", group_norm, {{{2, 4, 2}}, {{4}}, {{4}}}, row(group_norm, {{Attr::groups, int64_t(2)}}));
   with("overlapping", max_pool, {{{1, 2, 5, 4}}},
-       row(max_pool, {{Attr::size, Ints{3, 2}},
-                      {Attr::stride, Ints{2, 1}},
-                      {Attr::lo, Ints{1, 0}},
-                      {Attr::hi, Ints{1, 1}}}));
-  with("apart", max_pool, {{{1, 4, 4}}},
-       row(max_pool, {{Attr::size, Ints{2, 2}}, {Attr::stride, Ints{2, 2}}}));
+       row(max_pool,
+           {{Attr::size, Ints{3, 2}}, {Attr::stride, Ints{2, 1}}, {Attr::lo, Ints{1, 0}}, {Attr::hi, Ints{1, 1}}}));
+  with("apart", max_pool, {{{1, 4, 4}}}, row(max_pool, {{Attr::size, Ints{2, 2}}, {Attr::stride, Ints{2, 2}}}));
   with("dilated", max_pool, {{{1, 7}}}, row(max_pool, {{Attr::size, Ints{2}}, {Attr::dilation, Ints{3}}}));
   with("overlapping", avg_pool, {{{1, 5, 4}}},
-       row(avg_pool, {{Attr::size, Ints{3, 2}},
-                      {Attr::stride, Ints{2, 1}},
-                      {Attr::lo, Ints{1, 0}},
-                      {Attr::hi, Ints{1, 1}}}));
+       row(avg_pool,
+           {{Attr::size, Ints{3, 2}}, {Attr::stride, Ints{2, 1}}, {Attr::lo, Ints{1, 0}}, {Attr::hi, Ints{1, 1}}}));
   with("counting padding", avg_pool, {{{1, 5}}},
        row(avg_pool, {{Attr::size, Ints{3}},
                       {Attr::stride, Ints{2}},
@@ -347,13 +324,11 @@ std::vector<Case> cases() {
                       {Attr::hi, Ints{1}},
                       {Attr::count_pad, true}}));
   with("plain", attention, {{{2, 3, 2}}, {{2, 4, 2}}, {{2, 4, 3}}}, row(attention));
-  with("causal", attention, {{{3, 2}}, {{3, 2}}, {{3, 2}}},
-       row(attention, {{Attr::causal, true}, {Attr::scale, 0.3}}));
+  with("causal", attention, {{{3, 2}}, {{3, 2}}, {{3, 2}}}, row(attention, {{Attr::causal, true}, {Attr::scale, 0.3}}));
   with("added mask", attention, {{{2, 2, 2}}, {{2, 3, 2}}, {{2, 3, 2}}, {{2, 2, 3}}}, row(attention));
   with("bool mask", attention, {{{2, 2}}, {{3, 2}}, {{3, 2}}}, [](Graph &g, const Values &x) {
     return Values{trellis::attention(
-        x[0], x[1], x[2],
-        {.mask = ints(g, DType::boolean, {2, 3}, {1, 0, 1, 0, 1, 1}), .causal = false, .scale = {}})};
+        x[0], x[1], x[2], {.mask = ints(g, DType::boolean, {2, 3}, {1, 0, 1, 0, 1, 1}), .causal = false, .scale = {}})};
   });
   with("labels", cross_entropy, {{{3, 4}}}, [](Graph &g, const Values &x) {
     return Values{trellis::cross_entropy(x[0], ints(g, DType::i64, {3}, {3, 0, 1}))};
@@ -363,9 +338,8 @@ std::vector<Case> cases() {
   });
   with("pair", mse, {{{2, 3}}, {{2, 3}, -1.7, 1.9}}, row(mse));
   with("pair", bce_with_logits, {{{2, 3}}, {{2, 3}, 0.1, 0.9}}, row(bce_with_logits));
-  with("half", dropout, {{{4, 4}}}, [](Graph &g, const Values &x) {
-    return Values{trellis::dropout(x[0], g.scalar(DType::u64, 7), 0.5, 3)};
-  });
+  with("half", dropout, {{{4, 4}}},
+       [](Graph &g, const Values &x) { return Values{trellis::dropout(x[0], g.scalar(DType::u64, 7), 0.5, 3)}; });
 
   for (bool p : {false, true})
     with(p ? "then" : "else", cond, {{{2, 2}}, {{2, 2}, 0.5, 2}}, [p](Graph &g, const Values &x) {
@@ -390,9 +364,9 @@ std::vector<Case> cases() {
     auto body = std::make_shared<Graph>("step");
     Value c = body->input("c", {DType::f64, {2}}), k = body->input("k", {DType::f64, {2}});
     body->outputs = {{"c", trellis::sin(c) + k}};
-    return results_of(
-        g.node(scan, {x[0], x[1]},
-               {{Attr::carries, int64_t(1)}, {Attr::slices, int64_t(0)}, {Attr::trips, int64_t(3)}}, {body}));
+    return results_of(g.node(scan, {x[0], x[1]},
+                             {{Attr::carries, int64_t(1)}, {Attr::slices, int64_t(0)}, {Attr::trips, int64_t(3)}},
+                             {body}));
   });
   return all;
 }
@@ -423,8 +397,7 @@ TEST(Gradient, OfNothingIsNothing) {
   Graph g;
   Value x = g.input("x", {DType::f64, {1, 1, 0}}), w = g.input("w", {DType::f64, {2, 1, 2}}),
         e = g.input("e", {DType::f64, {2, 0}});
-  std::vector<Tensor> inputs{Tensor(DType::f64, {1, 1, 0}), Tensor(DType::f64, {2, 1, 2}),
-                             Tensor(DType::f64, {2, 0})};
+  std::vector<Tensor> inputs{Tensor(DType::f64, {1, 1, 0}), Tensor(DType::f64, {2, 1, 2}), Tensor(DType::f64, {2, 0})};
   Value y = sum(conv(x, w, {.stride = {}, .lo = {2}, .hi = {1}, .dilation = {}, .input_dilation = {}}));
   Values d = gradients_of(y, {x, w});
   EXPECT_EQ(run(g, d[0], inputs).size(), 0);

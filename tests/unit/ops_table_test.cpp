@@ -26,8 +26,7 @@ TEST(Table, EveryRowHasATextThatUsesIt) {
     EXPECT_NE(text.find("// RUN: "), std::string::npos) << op;
     EXPECT_NE(text.find("// CHECK: "), std::string::npos) << op;
     if (Op(i) == Op::input) continue; // written in the signature
-    EXPECT_TRUE(std::regex_search(text, std::regex("= " + op + " ")))
-        << "tests/ops/" << op << ".trl does not use it";
+    EXPECT_TRUE(std::regex_search(text, std::regex("= " + op + " "))) << "tests/ops/" << op << ".trl does not use it";
     if (info(Op(i)).no_gradient || Op(i) == Op::loop) continue;
     EXPECT_NE(text.find("grad("), std::string::npos) << "tests/ops/" << op << ".trl shows no derivative";
   }

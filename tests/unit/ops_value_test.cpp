@@ -97,16 +97,14 @@ TEST(Value, ComparisonsWithNaN) {
 
 TEST(Value, PowEdges) {
   Graph g;
-  Value x = real(g, {0, kNaN, 1, -2, -2, 0, -0.0, kInf, 2}),
-        y = real(g, {0, 0, kNaN, 3, 0.5, -1, -3, -1, -1});
+  Value x = real(g, {0, kNaN, 1, -2, -2, 0, -0.0, kInf, 2}), y = real(g, {0, 0, kNaN, 3, 0.5, -1, -3, -1, -1});
   expect_close(g, pow(x, y), {1, 1, 1, -8, kNaN, kInf, -kInf, 0.0, 0.5});
 }
 
 TEST(Value, IntegersWrapAndDivideByZeroIsZero) {
   Graph g;
   constexpr int64_t kLeast = std::numeric_limits<int64_t>::min();
-  Value a = whole(g, DType::i64, {kLeast, kLeast, 7, -7, 7, kLeast}),
-        b = whole(g, DType::i64, {-1, 0, 0, 2, -2, 1});
+  Value a = whole(g, DType::i64, {kLeast, kLeast, 7, -7, 7, kLeast}), b = whole(g, DType::i64, {-1, 0, 0, 2, -2, 1});
   EXPECT_EQ(ints(g, elementwise(Op::div, {a, b})), (Ints{kLeast, 0, 0, -3, -3, kLeast}));
   EXPECT_EQ(ints(g, rem(a, b)), (Ints{0, 0, 0, -1, 1, 0}));
   EXPECT_EQ(ints(g, abs(a))[0], kLeast);
@@ -117,8 +115,7 @@ TEST(Value, IntegersWrapAndDivideByZeroIsZero) {
   EXPECT_EQ(ints(g, c * d), (Ints{-128, 127, 16}));
   EXPECT_EQ(ints(g, abs(c)), (Ints{-128, 127, 100}));
   Value u = whole(g, DType::u64, {-1, -1}), v = whole(g, DType::u64, {2, 10});
-  EXPECT_EQ(ints(g, elementwise(Op::div, {u, v})),
-            (Ints{std::numeric_limits<int64_t>::max(), 1844674407370955161}));
+  EXPECT_EQ(ints(g, elementwise(Op::div, {u, v})), (Ints{std::numeric_limits<int64_t>::max(), 1844674407370955161}));
   EXPECT_EQ(ints(g, rem(u, v)), (Ints{1, 5}));
 }
 
@@ -187,12 +184,10 @@ TEST(Value, Activations) {
   expect_close(g, elementwise(Op::elu, {x}), {std::expm1(-4), std::expm1(-1), 0, 1, 4});
   expect_close(g, elementwise(Op::hard_sigmoid, {x}), {0.0, 1 / 3.0, 0.5, 2 / 3.0, 1});
   expect_close(g, elementwise(Op::hard_swish, {x}), {-0.0, -1 / 3.0, 0, 2 / 3.0, 4});
-  expect_close(
-      g, silu(x),
-      {-4 / (1 + std::exp(4)), -1 / (1 + std::exp(1)), 0, 1 / (1 + std::exp(-1)), 4 / (1 + std::exp(-4))});
+  expect_close(g, silu(x),
+               {-4 / (1 + std::exp(4)), -1 / (1 + std::exp(1)), 0, 1 / (1 + std::exp(-1)), 4 / (1 + std::exp(-4))});
   // gelu_tanh(1) from its definition.
-  expect_close(g, elementwise(Op::gelu_tanh, {real(g, {1})}),
-               {0.5 * (1 + std::tanh(std::sqrt(2 / M_PI) * 1.044715))});
+  expect_close(g, elementwise(Op::gelu_tanh, {real(g, {1})}), {0.5 * (1 + std::tanh(std::sqrt(2 / M_PI) * 1.044715))});
 }
 
 // --- movement ---
@@ -229,11 +224,9 @@ TEST(Value, SlicesPadsAndParts) {
   EXPECT_EQ(ints(g, pad(slice(x, {1}, {4}), {1}, {2}, {1}, whole(g, DType::i32, {}, {9}))),
             (Ints{9, 1, 9, 2, 9, 3, 9, 9}));
   EXPECT_EQ(ints(g, pad(x, {-2}, {-1})), (Ints{2, 3, 4}));
-  EXPECT_EQ(ints(g, concat({slice(x, {4}, {6}), slice(x, {2}, {2}), slice(x, {0}, {1})}, 0)),
-            (Ints{4, 5, 0}));
+  EXPECT_EQ(ints(g, concat({slice(x, {4}, {6}), slice(x, {2}, {2}), slice(x, {0}, {1})}, 0)), (Ints{4, 5, 0}));
   Value m = reshape(x, {2, 3});
-  EXPECT_EQ(ints(g, tile(m, {2, 2})),
-            (Ints{0, 1, 2, 0, 1, 2, 3, 4, 5, 3, 4, 5, 0, 1, 2, 0, 1, 2, 3, 4, 5, 3, 4, 5}));
+  EXPECT_EQ(ints(g, tile(m, {2, 2})), (Ints{0, 1, 2, 0, 1, 2, 3, 4, 5, 3, 4, 5, 0, 1, 2, 0, 1, 2, 3, 4, 5, 3, 4, 5}));
   EXPECT_EQ(ints(g, stack({m, m + 10}, -1)), (Ints{0, 10, 1, 11, 2, 12, 3, 13, 4, 14, 5, 15}));
   Values parts = split(m, {1, 2}, 1);
   EXPECT_EQ(ints(g, parts[0]), (Ints{0, 3}));
@@ -334,8 +327,7 @@ TEST(Value, SortIsStableWithNaNLast) {
   expect_close(g, down.values, {2, 2, -0.0, 0.0, -kInf, kNaN, kNaN});
   EXPECT_EQ(ints(g, down.indices), (Ints{0, 5, 2, 3, 4, 1, 6}));
   EXPECT_EQ(ints(g, sort(whole(g, DType::u64, {-1, 1, 0}), 0).values), (Ints{0, 1, -1}));
-  EXPECT_EQ(ints(g, top_k(whole(g, DType::i32, {2, 3}, {1, 3, 2, 9, 7, 8}), 2, 1).indices),
-            (Ints{1, 2, 0, 2}));
+  EXPECT_EQ(ints(g, top_k(whole(g, DType::i32, {2, 3}, {1, 3, 2, 9, 7, 8}), 2, 1).indices), (Ints{1, 2, 0, 2}));
 }
 
 TEST(Value, OneHot) {
@@ -349,15 +341,12 @@ TEST(Value, ConvolutionByHand) {
   Graph g;
   Value x = real(g, {1, 1, 5}, {1, 2, 3, 4, 5}), w = real(g, {1, 1, 2}, {10, 1});
   expect_close(g, conv(x, w), {12, 23, 34, 45});
-  expect_close(g, conv(x, w, {.stride = {2}, .lo = {1}, .hi = {}, .dilation = {}, .input_dilation = {}}),
-               {1, 23, 45});
-  expect_close(g, conv(x, w, {.stride = {}, .lo = {}, .hi = {}, .dilation = {3}, .input_dilation = {}}),
-               {14, 25});
+  expect_close(g, conv(x, w, {.stride = {2}, .lo = {1}, .hi = {}, .dilation = {}, .input_dilation = {}}), {1, 23, 45});
+  expect_close(g, conv(x, w, {.stride = {}, .lo = {}, .hi = {}, .dilation = {3}, .input_dilation = {}}), {14, 25});
   // 1 0 2 0 3 0 4 0 5
   expect_close(g, conv(x, w, {.stride = {}, .lo = {}, .hi = {}, .dilation = {}, .input_dilation = {2}}),
                {10, 2, 20, 3, 30, 4, 40, 5});
-  expect_close(g, conv(x, w, {.stride = {}, .lo = {-1}, .hi = {-2}, .dilation = {}, .input_dilation = {}}),
-               {23});
+  expect_close(g, conv(x, w, {.stride = {}, .lo = {-1}, .hi = {-2}, .dilation = {}, .input_dilation = {}}), {23});
 }
 
 TEST(Value, IntegerContractionsWrap) {
@@ -382,8 +371,7 @@ TEST(Value, CrossEntropy) {
   Value x = real(g, {3, 2}, {0, 0, std::log(3), 0, 0, std::log(7)});
   expect_close(g, cross_entropy(x, whole(g, DType::i64, {0, 0, 1})),
                {(std::log(2) + std::log(4 / 3.0) + std::log(8 / 7.0)) / 3});
-  expect_close(g, cross_entropy(x, whole(g, DType::i32, {0, -1, 1}), -1),
-               {(std::log(2) + std::log(8 / 7.0)) / 2});
+  expect_close(g, cross_entropy(x, whole(g, DType::i32, {0, -1, 1}), -1), {(std::log(2) + std::log(8 / 7.0)) / 2});
   expect_close(g, cross_entropy(x, whole(g, DType::u8, {0, 9, 1})), {(std::log(2) + std::log(8 / 7.0)) / 3});
   expect_close(g, cross_entropy(x, whole(g, DType::i64, {5, 5, 5}), 5), {kNaN});
 }
@@ -434,8 +422,7 @@ TEST(Value, Attention) {
   Value mask = whole(g, DType::boolean, {1, 2}, {0, 1});
   expect_close(g, attention(q, k, v, {.mask = mask, .causal = false, .scale = {}}), {30, 30});
   Value one = real(g, {1, 1}, {1});
-  expect_close(g, attention(one, k, v, {.mask = {}, .causal = false, .scale = std::log(3)}),
-               {10 * 0.25 + 30 * 0.75});
+  expect_close(g, attention(one, k, v, {.mask = {}, .causal = false, .scale = std::log(3)}), {10 * 0.25 + 30 * 0.75});
 }
 
 } // namespace

@@ -82,14 +82,13 @@ TEST(Autodiff, DirectionalAndSecondDerivatives) {
   Type type{DType::f64, {3}};
   Value x = g.input("x", type), t = g.input("t", type);
   Value y = exp(x * 0.7) / (x * x + 1.0), f = sum(y * y);
-  g.outputs = {
-      {"y", y}, {"gradient", gradients(f, {x})[0]}, {"jvp", jvp(y, {x}, {t})}, {"hvp", hvp(f, {x}, {t})[0]}};
+  g.outputs = {{"y", y}, {"gradient", gradients(f, {x})[0]}, {"jvp", jvp(y, {x}, {t})}, {"hvp", hvp(f, {x}, {t})[0]}};
   std::vector<double> at{0.3, -1.2, 2.1}, along{1.5, -0.25, 0.5};
   auto run = [&](double step) {
     std::vector<double> moved;
     for (size_t i = 0; i < 3; ++i) moved.push_back(at[i] + step * along[i]);
-    return evaluate(g, {{"x", Tensor::of<double>(DType::f64, {3}, moved)},
-                        {"t", Tensor::of<double>(DType::f64, {3}, along)}});
+    return evaluate(
+        g, {{"x", Tensor::of<double>(DType::f64, {3}, moved)}, {"t", Tensor::of<double>(DType::f64, {3}, along)}});
   };
   const double h = 1e-5;
   std::vector<Tensor> here = run(0), up = run(h), down = run(-h);
@@ -115,9 +114,7 @@ TEST(Autodiff, GradPassNamesItsOutputs) {
 
 TEST(Autodiff, UnknownPassesAreNamed) {
   auto g = std::make_unique<Graph>();
-  EXPECT_NE(error_of([&] {
-              run_passes(g, {"simplfy"});
-            }).find("there is no pass 'simplfy'; the passes are: grad, "),
+  EXPECT_NE(error_of([&] { run_passes(g, {"simplfy"}); }).find("there is no pass 'simplfy'; the passes are: grad, "),
             std::string::npos);
   EXPECT_NE(error_of([&] { run_passes(g, {"dce(x)"}); }).find("takes no arguments"), std::string::npos);
   EXPECT_NE(error_of([&] { run_passes(g, {"grad(x"}); }).find("is not a pass"), std::string::npos);

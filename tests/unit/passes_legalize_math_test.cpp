@@ -50,7 +50,7 @@ struct Function {
 double sigmoid(double x) { return x < 0 ? std::exp(x) / (1 + std::exp(x)) : 1 / (1 + std::exp(-x)); }
 long double sigmoid_l(long double x) { return x < 0 ? expl(x) / (1 + expl(x)) : 1 / (1 + expl(-x)); }
 
-#define FUNCTION(name)                                                                                       \
+#define FUNCTION(name)                                                                                                 \
   {#name, elementary::name, elementary::name, elementary::name, elementary::name, ::name, ::name##l}
 const Function kFunctions[] = {
     FUNCTION(exp),
@@ -62,8 +62,7 @@ const Function kFunctions[] = {
     FUNCTION(sin),
     FUNCTION(cos),
     FUNCTION(atan),
-    {"sigmoid", elementary::sigmoid, elementary::sigmoid, elementary::sigmoid, elementary::sigmoid, sigmoid,
-     sigmoid_l},
+    {"sigmoid", elementary::sigmoid, elementary::sigmoid, elementary::sigmoid, elementary::sigmoid, sigmoid, sigmoid_l},
 };
 #undef FUNCTION
 
@@ -71,9 +70,9 @@ const Function kFunctions[] = {
 std::vector<float> floats() {
   std::vector<float> v;
   for (uint64_t i = 0; i < uint64_t(1) << 32; i += 9973) v.push_back(std::bit_cast<float>(uint32_t(i)));
-  for (double x : {0.0,    0.1733,  0.3465,  0.34657, 0.6931,   0.7071,      1.0,      1.2,
-                   1.25,   1.41421, 1.5708,  3.14159, 3.93,     16.63,       17.33,    88.376,
-                   88.722, 87.336,  103.278, 103.97,  131072.0, 1.17549e-38, 3.4028e38})
+  for (double x :
+       {0.0,  0.1733, 0.3465, 0.34657, 0.6931, 0.7071, 1.0,     1.2,    1.25,     1.41421,     1.5708,   3.14159,
+        3.93, 16.63,  17.33,  88.376,  88.722, 87.336, 103.278, 103.97, 131072.0, 1.17549e-38, 3.4028e38})
     for (int i = -200; i <= 200; ++i)
       for (double s : {-1.0, 1.0}) {
         float f = float(x * s);
@@ -117,15 +116,14 @@ std::vector<double> doubles() {
     v.push_back(std::bit_cast<double>(random() & ~(uint64_t(1) << 62))); // all exponents below 2
     v.push_back(std::bit_cast<double>(random()));
   }
-  for (double x : {5e-324, 1e-310, 0x1p-1022, 0x1.fffffffffffffp1023, 709.782, 709.783, 745.13, 745.14, 708.4,
-                   0.34657359})
+  for (double x :
+       {5e-324, 1e-310, 0x1p-1022, 0x1.fffffffffffffp1023, 709.782, 709.783, 745.13, 745.14, 708.4, 0.34657359})
     v.push_back(x), v.push_back(-x);
   return v;
 }
 
 template <class F>
-void check_f64(const char *name, F f, long double (*reference)(long double),
-               const std::vector<double> &points) {
+void check_f64(const char *name, F f, long double (*reference)(long double), const std::vector<double> &points) {
   double worst = 0, at = 0;
   int failures = 0;
   for (double x : points) {
@@ -275,9 +273,7 @@ TEST(LegalizeMath, PowAccuracy) {
   auto unit = [&] { return std::ldexp(double(random() >> 11), -53); };
   int failures = 0;
   for (int i = 0; i < 200000; ++i) {
-    double x = i % 3 == 0   ? std::exp((unit() - 0.5) * 80)
-               : i % 3 == 1 ? 2 * unit()
-                            : 1 + (unit() - 0.5) * 1e-3;
+    double x = i % 3 == 0 ? std::exp((unit() - 0.5) * 80) : i % 3 == 1 ? 2 * unit() : 1 + (unit() - 0.5) * 1e-3;
     double reach = std::max(1e-300, std::fabs(std::log(x))), y = unit() * 2 - 1;
     float xf = float(x), yf = float(y * 100 / reach);
     check_pow<float, true>(xf, yf, std::pow(double(xf), double(yf)), 2, failures);

@@ -22,8 +22,7 @@ int count(const Graph &g, Op op) {
 }
 
 /// The legalized graph of one function of f32, f64 or f16 operands, run by the interpreter.
-Tensor run(const std::function<Value(Values)> &f, std::vector<Tensor> x, const LegalizeOptions &o,
-           bool legal = true) {
+Tensor run(const std::function<Value(Values)> &f, std::vector<Tensor> x, const LegalizeOptions &o, bool legal = true) {
   Graph g;
   Values in;
   for (size_t i = 0; i < x.size(); ++i) in.push_back(g.input("x" + std::to_string(i), x[i].type()));
@@ -46,8 +45,7 @@ template <class T> std::vector<T> points() {
   for (int i = 0; i < 500; ++i) {
     double u = std::ldexp(double(int64_t(random())), -63);
     for (double scale : {1.0, 20.0, 800.0, 2e5}) v.push_back(T(u * scale));
-    v.push_back(sizeof(T) == 4 ? T(std::bit_cast<float>(uint32_t(random())))
-                               : T(std::bit_cast<double>(random())));
+    v.push_back(sizeof(T) == 4 ? T(std::bit_cast<float>(uint32_t(random()))) : T(std::bit_cast<double>(random())));
   }
   return v;
 }
@@ -59,8 +57,7 @@ template <class T> void expect_same(const Tensor &got, const std::vector<T> &wan
   int failures = 0;
   for (size_t i = 0; i < want.size(); ++i) {
     bool same = std::isnan(y[i]) ? std::isnan(want[i]) : std::memcmp(&y[i], &want[i], sizeof(T)) == 0;
-    if (!same && failures++ < 3)
-      ADD_FAILURE() << what << " at " << i << ": " << y[i] << ", expected " << want[i];
+    if (!same && failures++ < 3) ADD_FAILURE() << what << " at " << i << ": " << y[i] << ", expected " << want[i];
   }
 }
 
@@ -70,9 +67,8 @@ struct Function {
   Lane<double, true> (*f64)(Lane<double, true>);
 };
 #define FUNCTION(name) {Op::name, elementary::name, elementary::name}
-const Function kFunctions[] = {FUNCTION(exp),  FUNCTION(expm1),  FUNCTION(log), FUNCTION(log1p),
-                               FUNCTION(tanh), FUNCTION(erf),    FUNCTION(sin), FUNCTION(cos),
-                               FUNCTION(atan), FUNCTION(sigmoid)};
+const Function kFunctions[] = {FUNCTION(exp), FUNCTION(expm1), FUNCTION(log), FUNCTION(log1p), FUNCTION(tanh),
+                               FUNCTION(erf), FUNCTION(sin),   FUNCTION(cos), FUNCTION(atan),  FUNCTION(sigmoid)};
 #undef FUNCTION
 
 // The interpreter computes in double and rounds: sums, products and quotients of f32 are then exact, fma of
@@ -168,9 +164,7 @@ TEST_F(Fma, AProductLessItselfStaysZero) {
   EXPECT_EQ(count(*legal({p - p}), Op::fma), 0);
 }
 TEST_F(Fma, NotOfElementaryResults) { EXPECT_EQ(legal({exp(a) + c})->outputs[0].value.node->op, Op::add); }
-TEST_F(Fma, NoneWithoutTheInstruction) {
-  EXPECT_EQ(count(*legal({a * b + c, exp(a)}, {.fma = false}), Op::fma), 0);
-}
+TEST_F(Fma, NoneWithoutTheInstruction) { EXPECT_EQ(count(*legal({a * b + c, exp(a)}, {.fma = false}), Op::fma), 0); }
 TEST_F(Fma, NoneOfIntegersOrHalves) {
   Value i = g.input("i", vector_of(DType::i32, 4)), h = g.input("h", vector_of(DType::bf16, 4));
   EXPECT_EQ(count(*legal({i * i + i, h * h + h}), Op::fma), 0);
@@ -196,8 +190,7 @@ TEST_F(Fma, RoundsOnceWithoutTheInstruction) {
 
 TEST(Legalize, RoundingWithoutInstructions) {
   auto x = points<double>();
-  for (double v :
-       {0.5, 1.5, 2.5, -0.5, -1.5, 0.49999999999999994, 0x1p52, 0x1p52 + 1, -0x1p53, 4503599627370495.5})
+  for (double v : {0.5, 1.5, 2.5, -0.5, -1.5, 0.49999999999999994, 0x1p52, 0x1p52 + 1, -0x1p53, 4503599627370495.5})
     x.push_back(v);
   Tensor t = Tensor::of<double>(DType::f64, {int64_t(x.size())}, x);
   std::vector<double> down, even;
@@ -209,8 +202,7 @@ TEST(Legalize, RoundingWithoutInstructions) {
 TEST(Legalize, EveryF16ToF32AndBack) {
   Tensor h(DType::f16, {65536});
   std::vector<float> wide;
-  for (uint32_t i = 0; i < 65536; ++i)
-    h.as<uint16_t>()[i] = uint16_t(i), wide.push_back(f16_to_f32(uint16_t(i)));
+  for (uint32_t i = 0; i < 65536; ++i) h.as<uint16_t>()[i] = uint16_t(i), wide.push_back(f16_to_f32(uint16_t(i)));
   auto widen = [](Values v) { return cast(v[0], DType::f32); };
   expect_same(run(widen, {h}, {.half = false}), wide, "f16 to f32");
   auto narrow = [](Values v) { return cast(v[0], DType::f16); };
@@ -222,8 +214,7 @@ template <class T> void narrows(DType from) {
   std::vector<T> x = points<T>();
   // Halfway points of f16, and a little beside them.
   for (uint32_t i = 0; i < 0x7c00; i += 37) {
-    double a = f16_to_f32(uint16_t(i)), b = i == 0x7bff ? 65536 : f16_to_f32(uint16_t(i + 1)),
-           middle = (a + b) / 2;
+    double a = f16_to_f32(uint16_t(i)), b = i == 0x7bff ? 65536 : f16_to_f32(uint16_t(i + 1)), middle = (a + b) / 2;
     for (double s : {1.0, -1.0})
       for (T d : {T(0), T(INFINITY), T(-INFINITY)})
         x.push_back(d == 0 ? T(s * middle) : std::nextafter(T(s * middle), d));
@@ -257,9 +248,9 @@ TEST(Legalize, HalfArithmeticRoundsAsTheInterpreterDoes) {
       for (bool half : {true, false}) {
         Tensor got = run(f, {x, y}, {.half = half}), want = run(f, {x, y}, {}, false);
         for (int64_t i = 0; i < want.size(); ++i)
-          ASSERT_TRUE(std::isnan(want.get(i)) ? std::isnan(got.get(i))
-                                              : got.get(i) == want.get(i) &&
-                                                    std::signbit(got.get(i)) == std::signbit(want.get(i)))
+          ASSERT_TRUE(std::isnan(want.get(i))
+                          ? std::isnan(got.get(i))
+                          : got.get(i) == want.get(i) && std::signbit(got.get(i)) == std::signbit(want.get(i)))
               << x.get(i) << ", " << y.get(i) << ": " << got.get(i) << ", expected " << want.get(i);
       }
   }

@@ -266,8 +266,7 @@ const Case kCases[] = {
   return %y
 })"},
 };
-INSTANTIATE_TEST_SUITE_P(Exporters, Raise, testing::ValuesIn(kCases),
-                         [](const auto &info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(Exporters, Raise, testing::ValuesIn(kCases), [](const auto &info) { return info.param.name; });
 
 TEST(RaiseWhole, BatchNormLeavesConvAndBias) {
   GraphPtr g = raise(*parse(std::string("trellis 1\n") + std::end(kCases)[-1].text, "test.trl"));

@@ -82,8 +82,7 @@ TEST(Rules, ArithmeticSidesAreEqual) {
         ++fired;
         g.outputs = {{"left", left}, {"right", right}};
         Inputs inputs;
-        for (Value v : g.inputs())
-          inputs[v.node->attrs.word(Attr::name)] = random_tensor(v.type(), rng, specials);
+        for (Value v : g.inputs()) inputs[v.node->attrs.word(Attr::name)] = random_tensor(v.type(), rng, specials);
         std::vector<Tensor> y = evaluate(g, inputs);
         bool ok = r->exactness == Exactness::exact    ? same_bits(y[0], y[1])
                   : r->exactness == Exactness::finite ? close(y[0], y[1], 0)
@@ -145,8 +144,7 @@ public:
     case 2:
     case 3:
       for (int64_t &d : dims) d = d == 1 && pick(0, 1) ? pick(1, 4) : d;
-      return element_count(shape_of(dims)) > 600 ? v
-                                                 : g.make(Op::expand, {v}, {{Attr::shape, shape_of(dims)}});
+      return element_count(shape_of(dims)) > 600 ? v : g.make(Op::expand, {v}, {{Attr::shape, shape_of(dims)}});
     case 4:
     case 5:
       for (int64_t d : dims) {
@@ -174,9 +172,8 @@ public:
       for (size_t k = 0; k < r; ++k)
         if (pick(0, 2) == 0) a.push_back(int64_t(k));
       const char *kinds[] = {"sum", "max", "min", "prod"};
-      return g.make(
-          Op::reduce, {v},
-          {{Attr::kind, std::string(kinds[pick(0, 3)])}, {Attr::axes, a}, {Attr::keep, bool(pick(0, 1))}});
+      return g.make(Op::reduce, {v},
+                    {{Attr::kind, std::string(kinds[pick(0, 3)])}, {Attr::axes, a}, {Attr::keep, bool(pick(0, 1))}});
     }
     case 11: return pick(0, 1) ? max(v, g.splat(v.type(), 1)) : v * g.splat(v.type(), 2);
     default: return elementwise(Op::add, {v, v});
@@ -194,8 +191,7 @@ TEST(Rules, MovementKeepsElements) {
     auto g = std::make_unique<Graph>();
     Chain chain(*g, rng);
     std::vector<int64_t> dims;
-    for (int64_t k = chain.pick(0, 4); k > 0; --k)
-      dims.push_back(chain.pick(0, 2) == 0 ? 1 : chain.pick(1, 4));
+    for (int64_t k = chain.pick(0, 4); k > 0; --k) dims.push_back(chain.pick(0, 2) == 0 ? 1 : chain.pick(1, 4));
     Exactness allowed = Exactness(chain.pick(0, 2));
     DType dtype = chain.pick(0, 1) ? DType::f64 : DType::i32;
     Value x = g->input("x", {dtype, shape_of(dims)});
@@ -211,16 +207,15 @@ TEST(Rules, MovementKeepsElements) {
     Tensor before = evaluate(*g, in)[0];
     g = simplify(*g, allowed);
     Tensor after = evaluate(*g, in)[0];
-    bool ok = allowed == Exactness::exact || dtype == DType::i32 ? same_bits(before, after)
-                                                                 : close(before, after, 1e-12);
-    ASSERT_TRUE(ok) << "trial " << trial << ", exactness " << int(allowed) << ":" << ops << "\nbefore "
-                    << text(before) << "\nafter  " << text(after);
+    bool ok =
+        allowed == Exactness::exact || dtype == DType::i32 ? same_bits(before, after) : close(before, after, 1e-12);
+    ASSERT_TRUE(ok) << "trial " << trial << ", exactness " << int(allowed) << ":" << ops << "\nbefore " << text(before)
+                    << "\nafter  " << text(after);
   }
   // Splats that are too large to be folded.
   auto g = std::make_unique<Graph>();
   Value wide = g->splat({DType::f64, {200, 200}}, 2);
-  g->outputs = {{"a", pad(wide, {1, 1}, {1, 1}, {}, g->scalar(DType::f64, 2))},
-                {"b", window(wide, {3, 3}, {1, 1})}};
+  g->outputs = {{"a", pad(wide, {1, 1}, {1, 1}, {}, g->scalar(DType::f64, 2))}, {"b", window(wide, {3, 3}, {1, 1})}};
   g = simplify(*g);
   for (const NamedValue &o : g->outputs) EXPECT_TRUE(o.value.is(g->splat(o.value.type(), 2)));
   // Each movement rule was exercised.
@@ -236,8 +231,7 @@ TEST(Rules, ContractionsKeepElements) {
   std::mt19937_64 rng(5);
   auto g = std::make_unique<Graph>();
   Value x = g->input("x", {DType::f64, {2, 3, 4, 5}}), w = g->input("w", {DType::f64, {5, 6}});
-  Value image = g->input("image", {DType::f64, {2, 3, 5, 5}}),
-        kernel = g->input("kernel", {DType::f64, {4, 3, 3, 3}});
+  Value image = g->input("image", {DType::f64, {2, 3, 5, 5}}), kernel = g->input("kernel", {DType::f64, {4, 3, 3, 3}});
   ConvOptions options;
   options.stride = {2, 1}, options.lo = {1, 0}, options.hi = {1, 0};
   g->outputs = {{"dot", dot(x, broadcast_to(w, {2, 3, 5, 6}))},

@@ -4,8 +4,7 @@
 
 namespace trellis::samples {
 
-inline ProgramTensor tensor(std::string name, DType t, std::vector<int64_t> dims,
-                            std::optional<Layout> layout = {}) {
+inline ProgramTensor tensor(std::string name, DType t, std::vector<int64_t> dims, std::optional<Layout> layout = {}) {
   ProgramTensor p;
   p.name = std::move(name), p.type = {t, shape_of(dims)};
   p.layout = layout ? *layout : Layout::row_major(dims);
@@ -54,8 +53,7 @@ inline Program accumulate() {
   { // w^T stays where it is; y = t + w
     Kernel k;
     k.name = "update";
-    int t = k.add_buffer({"t", DType::f32, Space::slot, 15}),
-        w = k.add_buffer({"w", DType::f32, Space::slot, 15}),
+    int t = k.add_buffer({"t", DType::f32, Space::slot, 15}), w = k.add_buffer({"w", DType::f32, Space::slot, 15}),
         y = k.add_buffer({"y", DType::f32, Space::slot, 15});
     IndexVar i = k.var(3), j = k.var(5);
     Index rows = Index(i) * 5 + Index(j), columns = Index(j) * 3 + Index(i);

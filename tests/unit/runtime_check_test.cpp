@@ -49,8 +49,7 @@ TEST_F(RuntimeCheck, Dtype) {
 TEST_F(RuntimeCheck, Pointers) {
   char text[128];
   data.inputs[1].data = reinterpret_cast<char *>(data.label.data()) + 4;
-  snprintf(text, sizeof text, "input 'label' should be aligned to 8 bytes, but its pointer is %p",
-           data.inputs[1].data);
+  snprintf(text, sizeof text, "input 'label' should be aligned to 8 bytes, but its pointer is %p", data.inputs[1].data);
   refused(TRELLIS_BAD_POINTER, text);
   data.inputs[1].data = nullptr;
   refused(TRELLIS_BAD_POINTER, "input 'label' should have data, but its pointer is null");
@@ -107,8 +106,7 @@ TEST(RuntimeCheckIndex, UnsignedValuesDoNotWrap) {
 }
 
 TEST(RuntimeCheckIndex, EveryIntegerTypeAndBothEnds) {
-  const int32_t types[] = {TRELLIS_I8, TRELLIS_I16, TRELLIS_I32, TRELLIS_I64,
-                           TRELLIS_U8, TRELLIS_U16, TRELLIS_U32};
+  const int32_t types[] = {TRELLIS_I8, TRELLIS_I16, TRELLIS_I32, TRELLIS_I64, TRELLIS_U8, TRELLIS_U16, TRELLIS_U32};
   for (int32_t type : types)
     for (int64_t at : {0, 1023, 1024, 2999}) {
       bool is_signed = type <= TRELLIS_I64;
@@ -135,8 +133,7 @@ TEST(RuntimeCheckIndex, EveryIntegerTypeAndBothEnds) {
 
 TEST_F(RuntimeCheck, State) {
   EXPECT_EQ(trellis_state_set(context.get(), "bias", &data.w_tensor), TRELLIS_BAD_NAME);
-  EXPECT_STREQ(trellis_last_error(context.get()),
-               "the program has no state 'bias'; its states are 'w', 'step'");
+  EXPECT_STREQ(trellis_last_error(context.get()), "the program has no state 'bias'; its states are 'w', 'step'");
   EXPECT_EQ(trellis_state_get(context.get(), nullptr, &data.w_tensor), TRELLIS_BAD_NAME);
   EXPECT_EQ(trellis_state_get(context.get(), "w", nullptr), TRELLIS_BAD_POINTER);
   data.w_tensor.dims = data.x_dims;
@@ -165,8 +162,7 @@ TEST(RuntimeCheckProgram, EmptyTensorsNeedNoData) {
   Context context = create(program, 2);
   ASSERT_TRUE(context);
   trellis_tensor empty{nullptr, TRELLIS_F32, 2, dims};
-  EXPECT_EQ(trellis_run(context.get(), &empty, 1, &empty, 1), TRELLIS_OK)
-      << trellis_last_error(context.get());
+  EXPECT_EQ(trellis_run(context.get(), &empty, 1, &empty, 1), TRELLIS_OK) << trellis_last_error(context.get());
   EXPECT_EQ(trellis_state_get(context.get(), "e", &empty), TRELLIS_OK);
 }
 
@@ -176,26 +172,18 @@ TEST(RuntimeCheckProgram, Malformed) {
     const char *text;
   } cases[] = {
       {[](Program &p) { p.version = 9; }, "the program's format should be version 3, but is 9"},
-      {[](Program &p) { p.slot_list[4].index = 2; },
-       "malformed program: slot 4 names storage that does not exist"},
-      {[](Program &p) { p.slot_list[2].kind = 7; },
-       "malformed program: slot 2 names storage that does not exist"},
-      {[](Program &p) { p.slot_list[2].offset = 1 << 20; },
-       "malformed program: slot 2 lies outside its storage"},
-      {[](Program &p) { p.slot_list[2].bytes = 1 << 20; },
-       "malformed program: slot 2 lies outside its storage"},
-      {[](Program &p) { p.slot_list[2].bytes = INT64_MAX; },
-       "malformed program: slot 2 lies outside its storage"},
+      {[](Program &p) { p.slot_list[4].index = 2; }, "malformed program: slot 4 names storage that does not exist"},
+      {[](Program &p) { p.slot_list[2].kind = 7; }, "malformed program: slot 2 names storage that does not exist"},
+      {[](Program &p) { p.slot_list[2].offset = 1 << 20; }, "malformed program: slot 2 lies outside its storage"},
+      {[](Program &p) { p.slot_list[2].bytes = 1 << 20; }, "malformed program: slot 2 lies outside its storage"},
+      {[](Program &p) { p.slot_list[2].bytes = INT64_MAX; }, "malformed program: slot 2 lies outside its storage"},
       {[](Program &p) { p.slot_list[2].offset = -64; }, "malformed program: slot 2 lies outside its storage"},
-      {[](Program &p) { p.gather_args[1] = 7; },
-       "malformed program: call 1 (gather) names a slot that does not exist"},
-      {[](Program &p) { p.call_list[0].trip = -1; },
-       "malformed program: call 0 (scale) has a negative trip count"},
+      {[](Program &p) { p.gather_args[1] = 7; }, "malformed program: call 1 (gather) names a slot that does not exist"},
+      {[](Program &p) { p.call_list[0].trip = -1; }, "malformed program: call 0 (scale) has a negative trip count"},
       {[](Program &p) { p.call_list[2].kernel = nullptr; },
        "malformed program: call 2 (step) has no kernel or no name"},
       {[](Program &p) { p.in[0].bytes -= 4; }, "malformed program: input 0 (x) does not fit in its bytes"},
-      {[](Program &p) { p.in[0].bytes += 4; },
-       "malformed program: input 0 (x) should be dense and row-major"},
+      {[](Program &p) { p.in[0].bytes += 4; }, "malformed program: input 0 (x) should be dense and row-major"},
       {[](Program &p) { p.state[0].bytes = ((C - 1) * V_padded + V - 1) * 4; },
        "malformed program: state 0 (w) does not fit in its bytes"},
       {[](Program &p) { p.w_layout[0].dim = 2; }, "malformed program: state 0 (w) does not fit in its bytes"},
@@ -203,8 +191,7 @@ TEST(RuntimeCheckProgram, Malformed) {
       {[](Program &p) { p.out[0].dtype = 50; }, "malformed program: output 0 (y) has an unknown dtype"},
       {[](Program &p) { p.w_dims[0] = -1; }, "malformed program: state 0 (w) has bad dims"},
       {[](Program &p) { p.constant_pointers[0] = nullptr; }, "malformed program: constant 'k' has no data"},
-      {[](Program &p) { p.checks[0].input = 0; },
-       "malformed program: index check 0 should name an integer input"},
+      {[](Program &p) { p.checks[0].input = 0; }, "malformed program: index check 0 should name an integer input"},
       {[](Program &p) { p.arena_bytes = -1; }, "malformed program: an arena of -1 bytes"},
   };
   for (const auto &c : cases) {

@@ -150,8 +150,7 @@ TEST(RuntimeContext, StateIsZeroAtFirstAndKeepsWhatIsSet) {
   // Inside it is transposed, its rows padded with zeros.
   auto *inside = static_cast<const float *>(trellis_state_data(context.get(), 0));
   for (int64_t c = 0; c < C; ++c)
-    for (int64_t v = 0; v < V_padded; ++v)
-      ASSERT_EQ(inside[c * V_padded + v], v < V ? data.w[v * C + c] : 0.0f);
+    for (int64_t v = 0; v < V_padded; ++v) ASSERT_EQ(inside[c * V_padded + v], v < V ? data.w[v * C + c] : 0.0f);
   EXPECT_EQ(trellis_state_data(context.get(), 2), nullptr);
 }
 
@@ -170,8 +169,7 @@ TEST(RuntimeContext, BoundStateIsShared) {
 
   alignas(64) char misaligned[128];
   EXPECT_EQ(trellis_state_bind(b.get(), "w", misaligned + 32), TRELLIS_BAD_POINTER);
-  EXPECT_EQ(std::string(trellis_last_error(b.get()))
-                .rfind("state 'w': its storage should be aligned to 64 bytes", 0),
+  EXPECT_EQ(std::string(trellis_last_error(b.get())).rfind("state 'w': its storage should be aligned to 64 bytes", 0),
             0u);
 }
 
@@ -211,8 +209,8 @@ TEST(RuntimeContext, UnderAddressSanitizerAKernelMayTouchItsSlotsAlone) {
 }
 
 TEST(RuntimeContext, ProfileSumsTimePerCall) {
-  OneCall program(
-      [](void *const *, int64_t, int64_t) { std::this_thread::sleep_for(std::chrono::milliseconds(2)); }, 1);
+  OneCall program([](void *const *, int64_t, int64_t) { std::this_thread::sleep_for(std::chrono::milliseconds(2)); },
+                  1);
   Context context = create(program, 1);
   uint64_t runs = 7;
   EXPECT_EQ(trellis_profile(context.get(), &runs), nullptr);

@@ -11,9 +11,7 @@ void scale(void *const *args, int64_t, int64_t) {
 }
 void count(void *const *args, int64_t, int64_t) { ++*static_cast<int64_t *>(args[0]); }
 void clear(void *const *args, int64_t, int64_t) { *static_cast<int64_t *>(args[0]) = 0; }
-void take(void *const *args, int64_t, int64_t) {
-  *static_cast<int64_t *>(args[1]) = *static_cast<int64_t *>(args[0]);
-}
+void take(void *const *args, int64_t, int64_t) { *static_cast<int64_t *>(args[1]) = *static_cast<int64_t *>(args[0]); }
 void above(void *const *args, int64_t, int64_t) {
   *static_cast<uint8_t *>(args[1]) = *static_cast<int64_t *>(args[0]) > 5;
 }
@@ -23,31 +21,31 @@ constexpr int64_t kOuter = 3, kInner = 4;
 
 struct Controlled : trellis_program {
   int64_t x_dims[2] = {kInner, kOuter}, y_dims[2] = {kOuter, kInner};
-  trellis_tensor_info in[2] = {{"x", TRELLIS_I64, 2, x_dims, kInner * kOuter * 8, nullptr, 0, 0},
+  trellis_tensor_info in[2] = {{"x", TRELLIS_I64, 2, x_dims, kInner *kOuter * 8, nullptr, 0, 0},
                                {"n", TRELLIS_I64, 0, nullptr, 8, nullptr, 0, 0}};
-  trellis_tensor_info out[2] = {{"y", TRELLIS_I64, 2, y_dims, kInner * kOuter * 8, nullptr, 0, 0},
+  trellis_tensor_info out[2] = {{"y", TRELLIS_I64, 2, y_dims, kInner *kOuter * 8, nullptr, 0, 0},
                                 {"m", TRELLIS_I64, 0, nullptr, 8, nullptr, 0, 0}};
-  trellis_slot slot_list[6] = {
-      {TRELLIS_SLOT_INPUT, 0, (kInner - 1) * kOuter * 8, 8}, {TRELLIS_SLOT_OUTPUT, 0, (kInner - 1) * 8, 8},
-      {TRELLIS_SLOT_ARENA, 0, 0, 8},  {TRELLIS_SLOT_INPUT, 1, 0, 8},
-      {TRELLIS_SLOT_OUTPUT, 1, 0, 8}, {TRELLIS_SLOT_ARENA, 0, 64, 1}};
+  trellis_slot slot_list[6] = {{TRELLIS_SLOT_INPUT, 0, (kInner - 1) * kOuter * 8, 8},
+                               {TRELLIS_SLOT_OUTPUT, 0, (kInner - 1) * 8, 8},
+                               {TRELLIS_SLOT_ARENA, 0, 0, 8},
+                               {TRELLIS_SLOT_INPUT, 1, 0, 8},
+                               {TRELLIS_SLOT_OUTPUT, 1, 0, 8},
+                               {TRELLIS_SLOT_ARENA, 0, 64, 1}};
   trellis_move move_list[4] = {{0, 0, 8}, {0, 1, -kOuter * 8}, {1, 0, kInner * 8}, {1, 1, -8}};
-  uint32_t scaled[3] = {0, 1, 2}, counter[1] = {2}, taken[2] = {3, 4}, test[2] = {4, 5}, flag[1] = {5},
-           halved[1] = {4};
-  trellis_call call_list[13] = {
-      {clear, "clear", counter, 1, 1, 1, TRELLIS_CALL_KERNEL, 0, 0, 0},
-      {nullptr, "outer", nullptr, 0, kOuter, 1, TRELLIS_CALL_LOOP, 0, 7, 0},
-      {nullptr, "inner", nullptr, 0, kInner, 1, TRELLIS_CALL_LOOP, 1, 5, 0},
-      {scale, "scale", scaled, 3, 1, 1, TRELLIS_CALL_KERNEL, 0, 0, 0},
-      {nullptr, "inner", nullptr, 0, kInner, 1, TRELLIS_CALL_NEXT, 1, 3, 0},
-      {count, "count", counter, 1, 1, 1, TRELLIS_CALL_KERNEL, 0, 0, 0},
-      {nullptr, "outer", nullptr, 0, kOuter, 1, TRELLIS_CALL_NEXT, 0, 2, 0},
-      {take, "take", taken, 2, 1, 1, TRELLIS_CALL_KERNEL, 0, 0, 0},
-      {nullptr, "while", nullptr, 0, INT64_MAX, 1, TRELLIS_CALL_LOOP, 2, 13, 0},
-      {above, "above", test, 2, 1, 1, TRELLIS_CALL_KERNEL, 0, 0, 0},
-      {nullptr, "leave", flag, 1, 0, 1, TRELLIS_CALL_BRANCH, 0, 13, 0},
-      {halve, "halve", halved, 1, 1, 1, TRELLIS_CALL_KERNEL, 0, 0, 0},
-      {nullptr, "while", nullptr, 0, INT64_MAX, 1, TRELLIS_CALL_NEXT, 2, 9, 0}};
+  uint32_t scaled[3] = {0, 1, 2}, counter[1] = {2}, taken[2] = {3, 4}, test[2] = {4, 5}, flag[1] = {5}, halved[1] = {4};
+  trellis_call call_list[13] = {{clear, "clear", counter, 1, 1, 1, TRELLIS_CALL_KERNEL, 0, 0, 0},
+                                {nullptr, "outer", nullptr, 0, kOuter, 1, TRELLIS_CALL_LOOP, 0, 7, 0},
+                                {nullptr, "inner", nullptr, 0, kInner, 1, TRELLIS_CALL_LOOP, 1, 5, 0},
+                                {scale, "scale", scaled, 3, 1, 1, TRELLIS_CALL_KERNEL, 0, 0, 0},
+                                {nullptr, "inner", nullptr, 0, kInner, 1, TRELLIS_CALL_NEXT, 1, 3, 0},
+                                {count, "count", counter, 1, 1, 1, TRELLIS_CALL_KERNEL, 0, 0, 0},
+                                {nullptr, "outer", nullptr, 0, kOuter, 1, TRELLIS_CALL_NEXT, 0, 2, 0},
+                                {take, "take", taken, 2, 1, 1, TRELLIS_CALL_KERNEL, 0, 0, 0},
+                                {nullptr, "while", nullptr, 0, INT64_MAX, 1, TRELLIS_CALL_LOOP, 2, 13, 0},
+                                {above, "above", test, 2, 1, 1, TRELLIS_CALL_KERNEL, 0, 0, 0},
+                                {nullptr, "leave", flag, 1, 0, 1, TRELLIS_CALL_BRANCH, 0, 13, 0},
+                                {halve, "halve", halved, 1, 1, 1, TRELLIS_CALL_KERNEL, 0, 0, 0},
+                                {nullptr, "while", nullptr, 0, INT64_MAX, 1, TRELLIS_CALL_NEXT, 2, 9, 0}};
 
   Controlled() : trellis_program{} {
     version = TRELLIS_PROGRAM_VERSION, name = "controlled";

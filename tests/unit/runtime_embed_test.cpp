@@ -102,10 +102,9 @@ struct RuntimeEmbed : testing::Test {
   /// Compiles the model; -nostdlib, so what is linked is what is named here.
   std::string compile(const std::string &flags, const std::string &output) {
     return output_of(std::string(TRELLIS_C_COMPILER) +
-                     " -std=c11 -D_GNU_SOURCE -O1 -Wall -Wextra -Wpedantic -Werror -fPIC -I" +
-                     TRELLIS_RUNTIME_HEADERS + " " + flags + " " + (folder / "model.c").string() + " " +
-                     TRELLIS_RUNTIME_ARCHIVE + " -Wl,--no-undefined -lc -lm -o " +
-                     (folder / output).string());
+                     " -std=c11 -D_GNU_SOURCE -O1 -Wall -Wextra -Wpedantic -Werror -fPIC -I" + TRELLIS_RUNTIME_HEADERS +
+                     " " + flags + " " + (folder / "model.c").string() + " " + TRELLIS_RUNTIME_ARCHIVE +
+                     " -Wl,--no-undefined -lc -lm -o " + (folder / output).string());
   }
 };
 
@@ -126,8 +125,7 @@ TEST_F(RuntimeEmbed, TheArchiveNeedsLibcAlone) {
   EXPECT_TRUE(undefined.count("pthread_create"));
   for (const std::string &symbol : undefined) {
     if (symbol == "_GLOBAL_OFFSET_TABLE_" || symbol == "__dso_handle") continue;
-    EXPECT_TRUE(defined.count(symbol) || in_libc_or_libm(symbol.c_str()))
-        << symbol << " is not in libc or libm";
+    EXPECT_TRUE(defined.count(symbol) || in_libc_or_libm(symbol.c_str())) << symbol << " is not in libc or libm";
   }
 }
 

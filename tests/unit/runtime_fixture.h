@@ -101,8 +101,7 @@ inline Context create(const trellis_program &program, int threads, std::string *
 
 /// Data for one call of the fixture program, and what the call should give.
 struct Data {
-  std::vector<float> x = std::vector<float>(R * C), w = std::vector<float>(V * C),
-                     y = std::vector<float>(R * C, NAN);
+  std::vector<float> x = std::vector<float>(R * C), w = std::vector<float>(V * C), y = std::vector<float>(R * C, NAN);
   std::vector<int64_t> label = std::vector<int64_t>(R);
   int64_t x_dims[2] = {R, C}, w_dims[2] = {V, C}, label_dims[1] = {R};
   trellis_tensor inputs[2], output, w_tensor;
@@ -121,8 +120,7 @@ struct Data {
   std::vector<float> expected() const {
     std::vector<float> e(R * C);
     for (int64_t r = 0; r < R; ++r)
-      for (int64_t c = 0; c < C; ++c)
-        e[r * C + c] = x[r * C + c] * 0.5f * static_cast<float>(c) + w[label[r] * C + c];
+      for (int64_t c = 0; c < C; ++c) e[r * C + c] = x[r * C + c] * 0.5f * static_cast<float>(c) + w[label[r] * C + c];
     return e;
   }
   trellis_status run(trellis_context *context) { return trellis_run(context, inputs, 2, &output, 1); }

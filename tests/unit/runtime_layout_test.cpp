@@ -25,8 +25,7 @@ std::vector<Case> cases() {
       all.push_back({{n, m}, {{0, 0, 1, 0, 1}, {1, 0, 1, 0, n}}, n * m});
       all.push_back({{n, m}, {{0, 0, 1, 0, 1}, {1, 0, 1, 0, n + 5}}, (n + 5) * m});
       // Panels [m / 16][n][16] of a dot's right operand, the last one padded.
-      all.push_back(
-          {{n, m}, {{1, 0, 16, 0, 16 * n}, {0, 0, 1, 0, 16}, {1, 0, 1, 16, 1}}, (m + 15) / 16 * 16 * n});
+      all.push_back({{n, m}, {{1, 0, 16, 0, 16 * n}, {0, 0, 1, 0, 16}, {1, 0, 1, 16, 1}}, (m + 15) / 16 * 16 * n});
     }
   // Convolution weights [o][i][h][w] in panels [o / 16][h][w][i][16].
   for (int64_t o : {6, 16, 35})
@@ -121,10 +120,9 @@ TEST(RuntimeLayout, EveryDtypeHasItsSizeAndName) {
     int32_t dtype;
     int64_t bytes;
     const char *name;
-  } table[] = {{TRELLIS_F32, 4, "f32"},   {TRELLIS_F64, 8, "f64"}, {TRELLIS_F16, 2, "f16"},
-               {TRELLIS_BF16, 2, "bf16"}, {TRELLIS_I8, 1, "i8"},   {TRELLIS_I16, 2, "i16"},
-               {TRELLIS_I32, 4, "i32"},   {TRELLIS_I64, 8, "i64"}, {TRELLIS_U8, 1, "u8"},
-               {TRELLIS_U16, 2, "u16"},   {TRELLIS_U32, 4, "u32"}, {TRELLIS_U64, 8, "u64"},
+  } table[] = {{TRELLIS_F32, 4, "f32"},  {TRELLIS_F64, 8, "f64"}, {TRELLIS_F16, 2, "f16"}, {TRELLIS_BF16, 2, "bf16"},
+               {TRELLIS_I8, 1, "i8"},    {TRELLIS_I16, 2, "i16"}, {TRELLIS_I32, 4, "i32"}, {TRELLIS_I64, 8, "i64"},
+               {TRELLIS_U8, 1, "u8"},    {TRELLIS_U16, 2, "u16"}, {TRELLIS_U32, 4, "u32"}, {TRELLIS_U64, 8, "u64"},
                {TRELLIS_BOOL, 1, "bool"}};
   for (const auto &row : table) {
     EXPECT_EQ(dtype_bytes(row.dtype), row.bytes);

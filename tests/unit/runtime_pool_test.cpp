@@ -43,8 +43,7 @@ TEST(RuntimePool, PartitionsIntoEvenContiguousChunks) {
         std::sort(chunks.begin(), chunks.end());
         SCOPED_TRACE(testing::Message() << threads << " threads, trip " << trip << ", grain " << grain);
         int64_t wanted =
-            trip == 0 ? 0
-                      : std::max<int64_t>(1, std::min<int64_t>(threads, trip / std::max<int64_t>(grain, 1)));
+            trip == 0 ? 0 : std::max<int64_t>(1, std::min<int64_t>(threads, trip / std::max<int64_t>(grain, 1)));
         ASSERT_EQ(static_cast<int64_t>(chunks.size()), wanted);
         int64_t at = 0, least = INT64_MAX, most = 0;
         for (auto [begin, end] : chunks) {
@@ -142,8 +141,7 @@ TEST(RuntimePool, NestedTeamsAreRight) {
   total = 0;
   auto outer = [](void *const *, int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i)
-      Team(3).run([](void *const *, int64_t b, int64_t e) { total += static_cast<int>(e - b); }, nullptr, 10,
-                  1);
+      Team(3).run([](void *const *, int64_t b, int64_t e) { total += static_cast<int>(e - b); }, nullptr, 10, 1);
   };
   Team(3).run(outer, nullptr, 6, 1);
   EXPECT_EQ(total.load(), 60);
