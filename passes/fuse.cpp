@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <fmt/format.h>
 #include <functional>
+#include <numeric>
 
 namespace trellis {
 
@@ -105,7 +106,12 @@ private:
         cost = (cost + 1) * (n->operands[0].type().size() / std::max<int64_t>(n->type().size(), 1));
       cost_[n->id] = int(std::min<int64_t>(cost, 1 << 20));
     }
-    // Users first: a value that several stored values need, or that a movement multiplies, is stored if it is dear.
+    do store_shared();
+    while (cut_deep());
+  }
+
+  // Users first: a value that several stored values need, or that a movement multiplies, is stored if it is dear.
+  void store_shared() {
     std::vector<const Node *> root(graph_.node_count()); // the one stored value that needs it
     std::vector<bool> many(graph_.node_count());
     for (size_t k = nodes_.size(); k-- > 0;) {
@@ -125,6 +131,49 @@ private:
       if ((many[n->id] || multiplied) && cost_[n->id] > options_.recompute_limit && n->info().kind != OpKind::movement)
         out_.store(n->result());
     }
+  }
+
+  // Compiling a kernel takes time that grows faster than its chains, and code that computes them. Chains beyond a limit are
+  // cut where few values live on, and so are those that an inline reduction would repeat for each of its elements too often.
+  bool cut_deep() {
+    std::vector<int> live(nodes_.size() + 1), depth(graph_.node_count()), last(graph_.node_count(), -1);
+    std::vector<size_t> place(graph_.node_count());
+    for (size_t k = 0; k < nodes_.size(); ++k) {
+      place[nodes_[k]->id] = k;
+      for (Value o : nodes_[k]->operands) last[o.node->id] = int(k);
+    }
+    for (size_t k = 0; k < nodes_.size(); ++k)
+      if (const Node *n = nodes_[k]; last[n->id] >= 0 && !loaded(n->result()) && !is_immediate(*n))
+        ++live[k], --live[size_t(last[n->id])];
+    std::partial_sum(live.begin(), live.end(), live.begin());
+    bool cut = false;
+    auto deepest = [&](const Node &n) {
+      const Node *most = nullptr;
+      for (Value o : n.operands)
+        if (!loaded(o) && (!most || depth[o.node->id] > depth[most->id])) most = o.node;
+      return most;
+    };
+    for (size_t k = 0; k < nodes_.size(); ++k) {
+      const Node *n = nodes_[k], *from = deepest(*n);
+      depth[n->id] = 1 + (from ? depth[from->id] : 0);
+      if (from && is_inline_reduction(*n) && from->info().kind != OpKind::source) {
+        int64_t elements = n->operands[0].type().size() / n->type().size();
+        Value operand = under_movement(from->result());
+        if (depth[from->id] * elements > 4 * options_.deepest_chain && !loaded(operand) &&
+            operand.node->info().kind != OpKind::source) {
+          out_.store(operand), cut = true;
+          from = deepest(*n), depth[n->id] = 1 + (from ? depth[from->id] : 0);
+        }
+      }
+      if (depth[n->id] <= options_.deepest_chain || out_.stored(n->result())) continue;
+      const Node *best = nullptr;
+      for (const Node *m = from; m && depth[m->id] * 2 > options_.deepest_chain; m = deepest(*m))
+        if (m->info().kind == OpKind::elementwise && (!best || live[place[m->id]] < live[place[best->id]])) best = m;
+      if (!best) continue;
+      out_.store(best->result()), cut = true;
+      k = place[best->id]; // what follows is less deep now
+    }
+    return cut;
   }
 
   void form_groups() {

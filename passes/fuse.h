@@ -3,7 +3,8 @@
 //
 // A value is stored when it is an input, a large constant, an output or a successor of state; when it anchors a group
 // (contraction, large reduction, running reduction, scatter); when a contraction reads it through movement only; or when
-// several groups need it and computing it again costs more than a few instructions. A group's stored values have one
+// several groups need it and computing it again costs more than a few instructions; or when a chain of values would
+// grow beyond a limit. A group's stored values have one
 // domain: the anchor's results, values reached from the anchor by elementwise ops and bijective movement (its epilogue),
 // and pointwise siblings of one shape.
 #pragma once
@@ -33,6 +34,7 @@ private:
 
 struct FuseOptions {
   int recompute_limit = 6; ///< instructions that may be computed in several groups rather than stored
+  int deepest_chain = 256; ///< nodes in a row that a group computes
 };
 
 Fusion fuse(const Graph &g, const FuseOptions &options = {});

@@ -172,7 +172,8 @@ static Values slices(Step &s) {
       continue;
     }
     by = std::clamp<int64_t>(by, -(int64_t(1) << 32), int64_t(1) << 32);
-    from[a] = by > 0 ? place(starts[k], 0, n) : place(starts[k], -1, n - 1);
+    // Backwards a start before the axis is its first element, as the standard has it (NumPy takes none).
+    from[a] = by > 0 ? place(starts[k], 0, n) : place(starts[k], std::min<int64_t>(n - 1, 0), n - 1);
     to[a] = by > 0 ? place(ends[k], 0, n) : place(ends[k], -1, n - 1);
     step[a] = by;
   }

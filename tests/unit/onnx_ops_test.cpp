@@ -45,6 +45,8 @@ TEST(OnnxOps, SliceClampsAndWalksBack) {
   m.node("Slice", {"x", "from", "to", "axes", "step"}, {"y"});
   m.output("y");
   expect(run(m, {{"x", floats({4}, {0, 1, 2, 3})}})[0], {2}, {3, 1});
+  m.graph->mutable_initializer(0)->set_int64_data(0, -9);
+  expect(run(m, {{"x", floats({4}, {0, 1, 2, 3})}})[0], {1}, {0});
 }
 
 TEST(OnnxOps, PadReflectsWiderThanTheAxis) {
