@@ -1,6 +1,8 @@
 #include "compiler/llvm/emit.h"
 #include "compiler/llvm/emit_expr.h"
+#include <algorithm>
 #include <fmt/format.h>
+#include <llvm/Transforms/Utils/CodeExtractor.h>
 
 namespace trellis {
 
@@ -53,6 +55,7 @@ public:
     b.CreateRetVoid();
     b.SetInsertPoint(entry_block);
     b.CreateBr(start);
+    outline();
     return entry;
   }
 
@@ -123,6 +126,8 @@ private:
     if (n <= 0) return;
     switch (s.loop) {
     case Stmt::Loop::serial:
+      if (s.apart) return apart(s);
+      [[fallthrough]];
     case Stmt::Loop::parallel: // below the leading ones
       if (n == 1) {
         bind(s, b.getInt64(0), 0);
@@ -145,6 +150,41 @@ private:
     }
     }
   }
+
+  // All blocks that it makes stand behind its first one.
+  void apart(const Stmt &s) {
+    auto &c = module.getContext();
+    auto *first = BasicBlock::Create(c, "apart", function);
+    b.CreateBr(first);
+    b.SetInsertPoint(first);
+    Stmt loop_here = s;
+    loop_here.apart = false;
+    loop(loop_here);
+    auto &blocks = apart_.emplace_back();
+    for (auto it = first->getIterator(); it != function->end(); ++it) blocks.push_back(&*it);
+    auto *behind = BasicBlock::Create(c, "behind", function);
+    b.CreateBr(behind);
+    b.SetInsertPoint(behind);
+  }
+
+  void outline() {
+    for (const std::vector<BasicBlock *> &blocks : apart_) {
+      CodeExtractorAnalysisCache cache(*function);
+      llvm::Function *f = CodeExtractor(blocks).extractCodeRegion(cache);
+      TRELLIS_CHECK(f, "a loop that stands apart has one way in and one out");
+      f->addFnAttr(Attribute::NoInline);
+      auto *call = cast<CallInst>(f->user_back());
+      // Bases of different buffers; what is computed from one could share it.
+      auto is_base = [](const Use &u) {
+        return !u->getType()->isPointerTy() || isa<AllocaInst>(u.get()) || isa<Argument>(u.get());
+      };
+      if (!std::all_of(call->arg_begin(), call->arg_end(), is_base)) continue;
+      for (unsigned i = 0; i < f->arg_size(); ++i)
+        if (f->getArg(i)->getType()->isPointerTy()) f->addParamAttr(i, Attribute::NoAlias);
+    }
+  }
+
+  std::vector<std::vector<BasicBlock *>> apart_;
 
   void bind(const Stmt &s, llvm::Value *base, int lanes) {
     env[s.var.id] = {base, lanes};

@@ -70,7 +70,7 @@ private:
     for (const Stmt &s : all) {
       number(int64_t(s.kind));
       if (s.kind == Stmt::Kind::loop) {
-        numbers({int64_t(s.loop), s.lanes, s.unroll_chunks});
+        numbers({int64_t(s.loop), s.lanes, s.unroll_chunks, s.apart});
         var(s.var);
         stmts(s.body);
         continue;

@@ -164,6 +164,7 @@ private:
            }));
     append(out, over([&](const Nest &n, const Index &slot, const Index &) { return epilogue(n, k_.load(strip, slot)); },
                      true));
+    out.back().apart = true;
     return out;
   }
 
@@ -344,6 +345,7 @@ private:
     append(out, grid([&](const Point &, const Index &slot) { return Stmts{make_store(strip, slot, total(slot))}; }));
     append(out,
            grid([&](const Point &p, const Index &slot) { return epilogue(nest_.at(p), k_.load(strip, slot)); }, true));
+    out.back().apart = true;
     return out;
   }
 

@@ -178,9 +178,11 @@ struct Printer {
     static constexpr const char *kLoops[] = {"for", "parallel", "unroll", "vector"};
     for (const Stmt &s : all)
       if (s.kind == Stmt::Kind::loop) {
-        out += fmt::format(
-            "{}{} i{} < {}{}:\n", pad, kLoops[int(s.loop)], s.var.id, s.var.extent,
-            s.loop == Stmt::Loop::vector ? fmt::format(" by {}{}", s.lanes, s.unroll_chunks ? " unrolled" : "") : "");
+        out += fmt::format("{}{} i{} < {}{}:\n", pad, kLoops[int(s.loop)], s.var.id, s.var.extent,
+                           s.loop == Stmt::Loop::vector
+                               ? fmt::format(" by {}{}", s.lanes, s.unroll_chunks ? " unrolled" : "")
+                           : s.apart ? " apart"
+                                     : "");
         stmts(s.body, depth + 1);
       } else if (s.kind == Stmt::Kind::transpose) {
         out += fmt::format("{}transpose {}\n", pad, k.buffers[size_t(s.buffer)].name);

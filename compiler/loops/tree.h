@@ -73,6 +73,7 @@ struct Stmt {
   IndexVar var;
   int lanes = 1;              ///< of a vector loop
   bool unroll_chunks = false; ///< of a vector loop: chunks are unrolled
+  bool apart = false;         ///< of a serial loop: a function of its own, whose constants take no registers elsewhere
   std::vector<Stmt> body;
   // store: buffer[index + dynamic] = value, where the guards and `when` hold
   int buffer = -1;
