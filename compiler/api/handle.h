@@ -3,9 +3,11 @@
 #include "compiler/api/trellis_compiler.h"
 #include "compiler/frontend/model_file.h"
 #include "compiler/frontend/programs.h"
+#include "compiler/frontend/scaling.h"
 #include <atomic>
 #include <deque>
 #include <new>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -72,9 +74,11 @@ struct trellis_model {
 
   trellis::Model model;
   trellis::Programs programs;
-  trellis::Bindings dims;           ///< bound by the caller
-  bool training = false;            ///< set_training was called
-  std::string optimiser;            ///< as it was given
+  trellis::Bindings dims;                  ///< bound by the caller
+  bool training = false;                   ///< set_training was called
+  std::string optimiser;                   ///< as it was given
+  std::optional<trellis::Scaling> scaling; ///< of the samples, by the weights that were loaded from `scaled_by`
+  std::string scaled_by;
   std::string text;                 ///< of the graph
   trellis::api::List lists[4];      ///< by trellis_list
   std::vector<std::string> symbols; ///< names of symbolic dims
@@ -83,6 +87,8 @@ struct trellis_model {
   std::string error;
   std::atomic<bool> busy = false;
 
+  /// Makes all programs anew, of the model with its scaling, and gives them these values.
+  void restart(std::vector<trellis::NamedTensor> values);
   /// Fills lists, symbols and text.
   void describe();
   /// Replaces options and drops what was compiled.

@@ -82,6 +82,14 @@ void trellis_model::set_options(Programs::Options options) {
   programs.set_options(std::move(options));
 }
 
+void trellis_model::restart(std::vector<NamedTensor> values) {
+  scratch.clear();
+  Binder binder = model.binder();
+  if (scaling) binder = scale_samples(std::move(binder), *scaling, scaled_by);
+  programs = Programs(std::move(binder), programs.options());
+  programs.set_state(std::move(values));
+}
+
 void trellis_model::begin_values() {
   const std::vector<NamedTensor> &have = programs.state();
   const Graph *g = model.graph.get();
@@ -189,9 +197,7 @@ trellis_status trellis_model_carry(trellis_model *model, const char *output, con
     if (model->training) throw Refused{TRELLIS_BAD_OPTION, "a model that is set to be trained carries nothing"};
     std::vector<NamedTensor> values = model->programs.state();
     carry(model->model, {{output, input}});
-    model->scratch.clear();
-    model->programs = Programs(model->model.binder(), model->programs.options());
-    model->programs.set_state(std::move(values));
+    model->restart(std::move(values));
     model->describe();
   });
 }

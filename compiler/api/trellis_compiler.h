@@ -150,8 +150,9 @@ TRELLIS_API trellis_status trellis_model_set(trellis_model *model, const char *n
  * optimiser's where training was set. The file is written whole or not at all. */
 TRELLIS_API trellis_status trellis_model_save_weights(trellis_model *model, const char *path);
 /* Replaces all values; optimiser state that the file has not begins anew, and an ONNX model's own weights stay where the
- * file has none. Refused, with nothing changed,
- * where one is missing, has another type or belongs to another model. */
+ * file has none. A checkpoint that `trellis train` made of a table says how its columns were scaled: the model does that
+ * itself from then on, in every form, so that samples are given as they are. Refused, with nothing changed, where a value
+ * is missing, has another type or belongs to another model. */
 TRELLIS_API trellis_status trellis_model_load_weights(trellis_model *model, const char *path);
 
 /* ---- Ahead of time ---- */

@@ -84,6 +84,7 @@ trellis_status trellis_model_save_weights(trellis_model *model, const char *path
     for (const NamedTensor &t : model->programs.state())
       if (is_current(*model, t.name)) file.tensors.push_back(t);
     file.metadata = {{"model", model->model.graph->name}};
+    if (model->scaling) note_scaling(file, *model->scaling);
     if (model->training) {
       file.metadata.emplace_back("optimizer", model->optimiser);
       file.metadata.emplace_back("loss", model->programs.options().training.loss);
@@ -99,9 +100,11 @@ trellis_status trellis_model_load_weights(trellis_model *model, const char *path
     for (const NamedTensor &own : model->model.weights) // constants among an ONNX file's weights that no program has
       if (!find(file.tensors, own.name)) file.tensors.push_back(own);
     weights_for(*model->model.graph, file, path); // refuses what is another model's
+    std::optional<Scaling> scaling = scaling_of(file, path);
+    if (scaling) require_columns(*model->model.graph, *scaling, path);
+    model->scaling = std::move(scaling), model->scaled_by = path;
     // Programs that are compiled again give what the file has not, such as optimiser state, its beginning.
-    model->set_options(model->programs.options());
-    model->programs.set_state(std::move(file.tensors));
+    model->restart(std::move(file.tensors));
   });
 }
 

@@ -1,12 +1,10 @@
 #include "compiler/tools/checkpoint.h"
 #include "compiler/data/input.h"
-#include "compiler/frontend/spec.h"
+#include "compiler/frontend/scaling.h"
 #include <charconv>
 #include <fmt/format.h>
 
 namespace trellis {
-
-static std::string numbers_text(const std::vector<double> &all) { return fmt::format("{}", fmt::join(all, " ")); }
 
 namespace {
 
@@ -29,20 +27,6 @@ struct Notes {
                                      key, quote_name(digits)));
     return n;
   }
-  std::vector<double> numbers(const char *key) const {
-    std::vector<double> out;
-    std::string all = text(key);
-    for (size_t from = 0; from < all.size();) {
-      size_t to = std::min(all.find(' ', from), all.size());
-      double x = 0;
-      if (!parse_number(std::string_view(all).substr(from, to - from), x))
-        throw CompileError(file_location(path),
-                           fmt::format("metadata {} {} is not a list of numbers", key, quote_name(all)));
-      out.push_back(x);
-      from = to + 1;
-    }
-    return out;
-  }
 };
 
 } // namespace
@@ -59,10 +43,7 @@ void write_checkpoint(const std::string &path, const Checkpoint &c) {
   if (!c.label.empty()) file.metadata.emplace_back("label", c.label);
   for (size_t i = 0; i < c.class_names.size(); ++i)
     file.metadata.emplace_back(fmt::format("class.{}", i), c.class_names[i]);
-  if (c.scaling) {
-    file.metadata.emplace_back("scaling.mean", numbers_text(c.scaling->mean));
-    file.metadata.emplace_back("scaling.deviation", numbers_text(c.scaling->deviation));
-  }
+  if (c.scaling) note_scaling(file, *c.scaling);
   write_safetensors(path, file);
 }
 
@@ -71,11 +52,7 @@ DataNotes data_notes(const SafeTensors &file, const std::string &path) {
   DataNotes out{notes.text("loss"), notes.text("label"), file.find_metadata("seed") ? notes.number("seed") : 0, {}, {}};
   while (const std::string *s = file.find_metadata(fmt::format("class.{}", out.class_names.size())))
     out.class_names.push_back(*s);
-  if (file.find_metadata("scaling.mean")) {
-    out.scaling = Scaling{notes.numbers("scaling.mean"), notes.numbers("scaling.deviation")};
-    if (out.scaling->mean.size() != out.scaling->deviation.size())
-      throw CompileError(file_location(path), "metadata scaling.mean and scaling.deviation have different lengths");
-  }
+  out.scaling = scaling_of(file, path);
   return out;
 }
 

@@ -1,5 +1,6 @@
 #include "compiler/tools/code_args.h"
 #include "compiler/frontend/init.h"
+#include "compiler/frontend/scaling.h"
 #include <fmt/format.h>
 #include <thread>
 
@@ -44,9 +45,19 @@ void WeightArgs::declare(CLI::App &app) {
       ->capture_default_str();
 }
 
+const SafeTensors &WeightArgs::read() {
+  if (!values_) values_ = read_safetensors(file_);
+  return *values_;
+}
+
+void WeightArgs::scale_samples(std::unique_ptr<Graph> &g) {
+  if (file_.empty()) return;
+  if (std::optional<Scaling> s = scaling_of(read(), file_)) g = trellis::scale_samples(*g, *s, file_);
+}
+
 std::vector<NamedTensor> WeightArgs::values(const Graph &g, std::span<const NamedTensor> own,
-                                            const std::set<std::string> &given) const {
-  if (!file_.empty()) return weights_for(g, read_safetensors(file_), file_);
+                                            const std::set<std::string> &given) {
+  if (!file_.empty()) return weights_for(g, read(), file_);
   std::vector<NamedTensor> out;
   for (Value v : g.inputs()) {
     std::string name(name_of_input(v));

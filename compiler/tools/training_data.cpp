@@ -23,13 +23,19 @@ static TrainingData load_table(const DataOptions &o) {
                                    fmt::join(all.class_names, ", "), fmt::join(o.class_names, ", ")));
   TrainingData out;
   std::tie(out.train, out.test) = split(all, kTestPart, o.seed);
-  out.scaling = o.scaling ? *o.scaling : fit_scaling(out.train.inputs);
-  if (int64_t(out.scaling->mean.size()) != out.train.inputs.dims()[1])
-    throw CompileError(file_location(o.from), fmt::format("has {} columns of inputs, but the model was trained on {}",
-                                                          out.train.inputs.dims()[1], out.scaling->mean.size()));
-  apply_scaling(*out.scaling, out.train.inputs);
-  apply_scaling(*out.scaling, out.test.inputs);
+  out.table = true;
   return out;
+}
+
+void scale_columns(TrainingData &data, std::optional<Scaling> &scaling, bool fit) {
+  if (!data.table || !is_float(data.train.inputs.dtype())) return;
+  if (!scaling && !fit) return;
+  if (!scaling) scaling = fit_scaling(data.train.inputs);
+  if (int64_t(scaling->mean.size()) != data.train.inputs.dims()[1])
+    throw CompileError(data.train.where, fmt::format("has {} columns of inputs, but the model was trained on {}",
+                                                     data.train.inputs.dims()[1], scaling->mean.size()));
+  apply_scaling(*scaling, data.train.inputs);
+  apply_scaling(*scaling, data.test.inputs);
 }
 
 TrainingData load_data(const DataOptions &o) {
@@ -37,8 +43,8 @@ TrainingData load_data(const DataOptions &o) {
   std::error_code ignored;
   if (!o.label.empty() && (o.from == "digits" || fs::is_directory(o.from, ignored)))
     throw CompileError(fmt::format("--label {}: only tables have columns, and --data {} is none", o.label, o.from));
-  if (o.from == "digits") return {{make_digits(kTrainDigits, 0), make_digits(kTestDigits, 1)}, {}};
-  if (fs::is_directory(o.from, ignored)) return {load_mnist(o.from), {}};
+  if (o.from == "digits") return {{make_digits(kTrainDigits, 0), make_digits(kTestDigits, 1)}};
+  if (fs::is_directory(o.from, ignored)) return {load_mnist(o.from)};
   if (!fs::exists(o.from, ignored))
     throw CompileError(fmt::format("--data {}: there is no such file or folder; give a folder with MNIST's "
                                    "four files, a CSV file, or digits",

@@ -14,17 +14,20 @@ struct DataOptions {
   bool classes = true;                  ///< targets are class numbers, else values
   DType dtype = DType::f32;             ///< of a table's columns
   uint64_t seed = 0;                    ///< splits a table into training and test part
-  std::optional<Scaling> scaling;       ///< of a table's columns; empty: that of the training part
   std::vector<std::string> class_names; ///< that a table must have, whose numbers come from them; empty: any
 };
 
 struct TrainingData : TrainTest {
-  std::optional<Scaling> scaling; ///< what a table's columns were scaled by
+  bool table = false; ///< of columns, whose classes have names
 };
 
 /// Digits: 10,000 to train on and 2,000 others, always the same. A table: a fifth of the rows is the test
-/// part, columns are scaled to mean 0 and deviation 1 over the training part.
+/// part.
 TrainingData load_data(const DataOptions &o);
+
+/// Scales a table's columns of fractions by `scaling`; where that is empty and `fit`, to mean 0 and deviation 1 over the training part, which
+/// `scaling` is afterwards. What else --data names stays as it is.
+void scale_columns(TrainingData &data, std::optional<Scaling> &scaling, bool fit);
 
 /// Throws where `d` has a class that no cross-entropy of `g` with the target input `target` knows: its loss
 /// would count as 0.

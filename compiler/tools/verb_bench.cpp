@@ -134,11 +134,12 @@ std::string report(const Measured &m, double peak, const Executable &e) {
   return out;
 }
 
-void bench(const BenchOptions &o) {
+void bench(BenchOptions &o) {
   int threads = o.code.threads();
   std::map<std::string, Tensor> given = o.tensors.files();
   Model m = o.model.load(seen_by_import(o.model, o.tensors, given), o.program.reading());
   if (!o.model.is_onnx()) resolve_dims(m.graph, o.model.dims(), o.tensors.types(*m.graph, given));
+  o.weights.scale_samples(m.graph);
   o.program.apply(m.graph);
   const Graph &g = *m.graph;
   o.tensors.add_literals(g, given);

@@ -65,7 +65,7 @@ std::string loops_text(const Graph &legal, const CompileOptions &options, const 
                            p.calls.size(), p.kernels.size(), p.arena_bytes, states, constants);
 }
 
-void compile_model(const CompileVerb &o) {
+void compile_model(CompileVerb &o) {
   CompileOptions options = o.code.options();
   Target target = make_target(options.target);
   std::string form = form_of(o);
@@ -74,6 +74,7 @@ void compile_model(const CompileVerb &o) {
     throw CompileError(fmt::format("--header {}: only --emit=obj and --emit=so have one", o.header));
   Model m = o.model.load({}, o.program.reading());
   if (!o.model.is_onnx()) resolve_dims(m.graph, o.model.dims());
+  o.weights.scale_samples(m.graph);
   o.program.apply(m.graph);
   o.stream.apply(m.graph);
   if (form == "onnx") {

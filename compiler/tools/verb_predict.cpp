@@ -1,6 +1,6 @@
 // trellis predict: what a trained model says about samples.
+#include "compiler/frontend/scaling.h"
 #include "compiler/frontend/state.h"
-#include "compiler/frontend/training_programs.h"
 #include "compiler/tools/checkpoint.h"
 #include "compiler/tools/code_args.h"
 #include "compiler/tools/model.h"
@@ -61,26 +61,18 @@ Meaning meaning_of(const Graph &model, const Graph &inference, const std::string
 void predict(ModelOptions &options, const CodeArgs &code, const std::string &weights, const TensorArgs &tensors) {
   int threads = code.threads();
   std::map<std::string, Tensor> given = tensors.files();
-  Model m = options.load(given, Reading::trainable);
+  Model m = options.load(seen_by_import(options, tensors, given), Reading::trainable);
   require_values(m, weights);
   SafeTensors file = weights.empty() ? SafeTensors{} : read_safetensors(weights);
   DataNotes notes = data_notes(file, weights);
   if (!options.is_onnx()) resolve_dims(m.graph, options.dims(), tensors.types(*m.graph, given));
   tensors.add_literals(*m.graph, given);
+  if (notes.scaling) m.graph = scale_samples(*m.graph, *notes.scaling, weights);
   std::unique_ptr<Graph> g = make_inference_graph(*m.graph);
   if (g->outputs.size() != 1)
     throw CompileError(g->location,
                        fmt::format("@{} has {} outputs: predict shows one; use `run`", g->name, g->outputs.size()));
 
-  if (notes.scaling) { // the model was trained on a table, whose columns were scaled
-    Tensor &x = given[std::string(name_of_input(data_inputs(*g).sample))];
-    if (!x) throw CompileError(fmt::format("input '{}' is missing", name_of_input(data_inputs(*g).sample)));
-    if (x.rank() != 2 || x.dims()[1] != int64_t(notes.scaling->mean.size()) || !is_float(x.dtype()))
-      throw CompileError(fmt::format("the input is {}, but the model was trained on {} columns of numbers",
-                                     x.type().str(), notes.scaling->mean.size()));
-    x = x.clone();
-    apply_scaling(*notes.scaling, x);
-  }
   std::vector<NamedTensor> data;
   for (const auto &[name, t] : given) data.push_back({name, t});
   Session s(compile(*g, code.options()), threads);

@@ -116,7 +116,7 @@ Model load_for(const RunOptions &o, const std::map<std::string, Tensor> &given) 
   return load_model(o.model.path(), {dims, s.fixed, Reading::exact});
 }
 
-void run(const RunOptions &o) {
+void run(RunOptions &o) {
   o.code.threads(); // a wrong number is said first
   std::map<std::string, Tensor> inputs = o.tensors.files();
   Model m = load_for(o, seen_by_import(o.model, o.tensors, inputs, o.stream.any()));
@@ -128,6 +128,7 @@ void run(const RunOptions &o) {
         if (Value v = m.graph->find_input(name); v && t.rank() == v.rank() + 1) t.shape.erase(t.shape.begin());
     resolve_dims(m.graph, o.model.dims(), types);
   }
+  o.weights.scale_samples(m.graph);
   o.stream.apply(m.graph);
   o.tensors.add_literals(*m.graph, inputs, steps);
   std::set<std::string> given;

@@ -2,6 +2,7 @@
 #include "compiler/data/atomic_file.h"
 #include "compiler/data/progress.h"
 #include "compiler/data/svg.h"
+#include "compiler/frontend/scaling.h"
 #include "compiler/frontend/state.h"
 #include "compiler/frontend/training_programs.h"
 #include "compiler/tools/checkpoint.h"
@@ -114,12 +115,16 @@ void train(const TrainOptions &o) {
   programs.set_state(o.resume.empty() ? beginning_state(*step, m.weights, at.seed)
                                       : match_state(*step, at.state, o.resume));
 
-  TrainingData data = load_data(
-      {o.data, at.label, is_integer(in.target.dtype()), in.sample.dtype(), at.seed, at.scaling, at.class_names});
-  at.scaling = data.scaling;
-  if (data.scaling) at.class_names = data.train.class_names;
+  TrainingData data =
+      load_data({o.data, at.label, is_integer(in.target.dtype()), in.sample.dtype(), at.seed, at.class_names});
+  // Values that the model has already were made for data as they are.
+  scale_columns(data, at.scaling, o.resume.empty() && m.weights.empty());
+  if (data.table) at.class_names = data.train.class_names;
   require_whole(data.test, programs.fixed_batch(), o.data);
   fit(data.train, *step, in, o.data), fit(data.test, *step, in, o.data);
+  if (data.table && at.scaling)
+    data.train.notes.push_back(
+        fmt::format("{} columns are scaled, to mean 0 and deviation 1 of the training part", at.scaling->mean.size()));
   for (const std::string &note : data.train.notes) std::fprintf(stderr, "%s: %s\n", o.data.c_str(), note.c_str());
 
   bool short_batch = !programs.fixed_batch();
@@ -222,6 +227,7 @@ void add_eval(Driver &d) {
       require_values(m, o->weights);
       SafeTensors file = o->weights.empty() ? SafeTensors{} : read_safetensors(o->weights);
       DataNotes notes = data_notes(file, o->weights);
+      if (notes.scaling) m.bind = scale_samples(m.binder(), *notes.scaling, o->weights);
       po.training.loss = o->loss.value_or(notes.loss);
       TrainingPrograms programs(m, po);
       int64_t batch = programs.fixed_batch() ? programs.fixed_batch() : o->batch;
@@ -230,7 +236,7 @@ void add_eval(Driver &d) {
       DataInputs in = samples_and_targets(*g);
       programs.set_state(o->weights.empty() ? beginning_state(*g, m.weights, 0) : weights_for(*g, file, o->weights));
       Dataset test = load_data({o->data, o->label.value_or(notes.label), is_integer(in.target.dtype()),
-                                in.sample.dtype(), notes.seed, notes.scaling, notes.class_names})
+                                in.sample.dtype(), notes.seed, notes.class_names})
                          .test;
       require_whole(test, programs.fixed_batch(), o->data);
       fit(test, *g, in, o->data);

@@ -196,6 +196,73 @@ TEST(ApiTrain, WeightsWithoutOptimiserStateBeginItAnew) {
   }
 }
 
+// What `trellis train` keeps of kScale after a table whose column it scaled: w = 3.
+std::string scaled_checkpoint(const std::string &mean, const std::string &deviation) {
+  std::string path = temporary("scaled.safetensors"),
+              header = R"({"__metadata__":{"scaling.mean":")" + mean + R"(","scaling.deviation":")" + deviation +
+                       R"("},"w":{"dtype":"F32","shape":[],"data_offsets":[0,4]}})";
+  header.resize((header.size() + 7) / 8 * 8, ' ');
+  uint64_t size = header.size();
+  float w = 3;
+  std::ofstream file(path, std::ios::binary);
+  file.write(reinterpret_cast<const char *>(&size), 8) << header;
+  file.write(reinterpret_cast<const char *>(&w), 4);
+  return path;
+}
+
+TEST(ApiValues, ACheckpointThatScalesItsSamples) {
+  std::string path = scaled_checkpoint("10", "4"), kept = temporary("kept.safetensors");
+  ModelPtr m = parse_model(kScale), again = parse_model(kScale), plain = parse_model(kScale);
+  Floats x("x", {2, 1}, {12, 6}), y("y", {2, 1}, {0, 0}), t("target", {2, 1}, {0, 0});
+  EXPECT_OK(m, run(m, TRELLIS_FORM_MODEL, {x}, {y}));
+  EXPECT_EQ(y.values, (std::vector<float>{24, 12}));
+  EXPECT_OK(m, trellis_model_load_weights(m.get(), path.c_str()));
+  EXPECT_OK(m, run(m, TRELLIS_FORM_MODEL, {x}, {y}));
+  EXPECT_EQ(y.values, (std::vector<float>{1.5, -3})); // 3 (x - 10) / 4
+  EXPECT_OK(m, run(m, TRELLIS_FORM_INFERENCE, {x}, {y}));
+  EXPECT_EQ(y.values, (std::vector<float>{1.5, -3}));
+  // A step of training sees the same samples: the mean of 1.5^2 and 3^2.
+  EXPECT_OK(m, trellis_model_save_weights(m.get(), kept.c_str()));
+  EXPECT_OK(m, trellis_model_set_training(m.get(), "sgd:lr=0", "mse"));
+  double loss = 0;
+  EXPECT_OK(m, step(m, {x, t}, loss));
+  EXPECT_EQ(loss, 5.625);
+  // It stays with values that are saved, and goes with others that are loaded.
+  EXPECT_OK(again, trellis_model_load_weights(again.get(), kept.c_str()));
+  EXPECT_OK(again, run(again, TRELLIS_FORM_MODEL, {x}, {y}));
+  EXPECT_EQ(y.values, (std::vector<float>{1.5, -3}));
+  std::string unscaled = temporary("plain.safetensors");
+  EXPECT_OK(plain, trellis_model_save_weights(plain.get(), unscaled.c_str()));
+  EXPECT_OK(again, trellis_model_load_weights(again.get(), unscaled.c_str()));
+  EXPECT_OK(again, run(again, TRELLIS_FORM_MODEL, {x}, {y}));
+  EXPECT_EQ(y.values, (std::vector<float>{24, 12}));
+  EXPECT_REFUSED(again, trellis_model_load_weights(again.get(), scaled_checkpoint("1 2", "1 1").c_str()),
+                 TRELLIS_BAD_FILE, "was trained on 2 columns");
+  EXPECT_OK(again, run(again, TRELLIS_FORM_MODEL, {x}, {y}));
+  EXPECT_EQ(y.values, (std::vector<float>{24, 12}));
+}
+
+TEST(ApiExport, ALibraryScalesItsSamples) {
+  ModelPtr m = parse_model(kScale);
+  EXPECT_OK(m, trellis_model_load_weights(m.get(), scaled_checkpoint("10", "4").c_str()));
+  EXPECT_OK(m, trellis_model_bind_dim(m.get(), "N", 2));
+  std::string library = temporary("scale.so");
+  EXPECT_OK(m, trellis_model_export(m.get(), TRELLIS_FORM_MODEL, TRELLIS_EXPORT_LIBRARY, library.c_str()));
+  void *handle = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
+  ASSERT_NE(handle, nullptr) << dlerror();
+  auto create = reinterpret_cast<void *(*)(int)>(dlsym(handle, "scale_create"));
+  auto call = reinterpret_cast<int (*)(void *, const float *, float *)>(dlsym(handle, "scale_run"));
+  auto destroy = reinterpret_cast<void (*)(void *)>(dlsym(handle, "scale_destroy"));
+  ASSERT_TRUE(create && call && destroy);
+  void *context = create(1);
+  float x[2] = {12, 6}, y[2] = {};
+  EXPECT_EQ(call(context, x, y), 0);
+  EXPECT_EQ(y[0], 1.5f);
+  EXPECT_EQ(y[1], -3.0f);
+  destroy(context);
+  dlclose(handle);
+}
+
 TEST(ApiValues, WrongFilesAndTensorsChangeNothing) {
   ModelPtr scale = parse_model(kScale), linear = parse_model(kLinear);
   std::string path = temporary("w.safetensors"), garbage = temporary("garbage.safetensors");
