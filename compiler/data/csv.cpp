@@ -147,6 +147,14 @@ struct Column {
   bool text = false;
 };
 
+/// Whole numbers that a double and this dtype hold exactly.
+std::pair<double, double> range_of(DType d) {
+  if (d == DType::boolean) return {0, 1};
+  const int bits = 8 * int(size_of(d)) - (is_signed_int(d) ? 1 : 0);
+  const double most = bits > 53 ? 0x1p53 : std::ldexp(1, bits) - 1;
+  return {is_signed_int(d) ? (bits > 53 ? -most : -most - 1) : 0, most};
+}
+
 class Reader {
 public:
   Reader(const std::string &path, const CsvOptions &options)
@@ -173,6 +181,7 @@ public:
                                      names_[c], ids.size()));
         for (size_t row : rows_) column.numbers.push_back(double(ids.at(table_.cell(row, c))));
       }
+      if (!is_float(options_.dtype)) require_whole(c, column);
       for (int64_t i = 0; i < n; ++i) out.inputs.set(i * features + to, column.numbers[size_t(i)]);
       ++to;
     }
@@ -243,6 +252,15 @@ private:
     return {.numbers = {}, .text = true};
   }
 
+  void require_whole(size_t c, const Column &column) const {
+    const auto [least, most] = range_of(options_.dtype);
+    for (size_t i = 0; i < rows_.size(); ++i)
+      if (double v = column.numbers[i]; v != std::floor(v) || v < least || v > most)
+        table_.fail(rows_[i], c,
+                    fmt::format("{} in column {} ({}) is not a whole number of {}",
+                                quote_name(table_.cell(rows_[i], c)), c + 1, names_[c], name(options_.dtype)));
+  }
+
   std::map<std::string, int64_t> kinds(size_t c) const {
     std::map<std::string, int64_t> ids;
     for (size_t r : rows_) ids.emplace(table_.cell(r, c), 0);
@@ -268,7 +286,7 @@ private:
       table_.fail(rows_[0], label_, fmt::format("{} is not a number", quote_name(table_.cell(rows_[0], label_))));
     if (!column.text && (options_.target == Target::values ||
                          (options_.target == Target::automatic && !looks_like_classes(column.numbers)))) {
-      out.targets = Tensor(options_.dtype, {n, 1});
+      out.targets = Tensor(is_float(options_.dtype) ? options_.dtype : DType::f64, {n, 1});
       for (int64_t i = 0; i < n; ++i) out.targets.set(i, column.numbers[size_t(i)]);
       return;
     }

@@ -20,10 +20,11 @@ struct CsvOptions {
   std::string label = {};          ///< the target column's name, or number from 1; empty: the last one
   std::optional<bool> header = {}; ///< empty: seen from the contents
   char separator = '\0';           ///< likewise
-  DType dtype = DType::f32;        ///< of the inputs and of values
+  DType dtype = DType::f32;        ///< of the inputs and of values; one of integers takes whole numbers alone
 };
 
-/// Inputs [rows, columns - 1] and targets; classes are numbered in sorted order (numbers by value).
+/// Inputs [rows, columns - 1] and targets; classes are numbered in sorted order (numbers by value). Values beside inputs of
+/// integers are f64.
 Dataset read_csv(const std::string &path, const CsvOptions &options = {});
 
 } // namespace trellis

@@ -11,8 +11,8 @@
 namespace trellis {
 
 struct Dataset {
-  Tensor inputs = {};                          ///< [samples, ...], floating
-  Tensor targets = {};                         ///< i64 [samples] class ids, or values [samples, n] of the inputs' dtype
+  Tensor inputs = {};                          ///< [samples, ...]
+  Tensor targets = {};                         ///< i64 [samples] class ids, or floating values [samples, n]
   int classes = 0;                             ///< 0: the targets are values
   std::vector<std::string> class_names = {};   ///< one for each class
   std::vector<std::string> feature_names = {}; ///< one for each column of rank-2 inputs, or empty

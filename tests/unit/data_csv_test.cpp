@@ -28,6 +28,29 @@ TEST(Csv, NumbersAndATextLabel) {
   EXPECT_TRUE(d.notes.empty());
 }
 
+TEST(Csv, InputsOfIntegersAreWholeNumbers) {
+  TestFolder f;
+  Dataset d =
+      read_csv(f.put("a", "7,-1e2,0.5\n9007199254740992,0,2\n"), {.target = Target::values, .dtype = DType::i64});
+  EXPECT_EQ(d.inputs.dtype(), DType::i64);
+  EXPECT_EQ(d.inputs.get_int(0), 7);
+  EXPECT_EQ(d.inputs.get_int(1), -100);
+  EXPECT_EQ(d.inputs.get_int(2), int64_t(1) << 53);
+  EXPECT_EQ(values(d.targets), (std::vector<double>{0.5, 2}));
+  try {
+    read_csv(f.put("b", "1,2,a\n3,4.5,b\n"), {.dtype = DType::i32});
+    ADD_FAILURE();
+  } catch (const CompileError &e) {
+    EXPECT_EQ(e.what(), (f / "b") + ":2:3: error: '4.5' in column 2 (c2) is not a whole number of i32");
+  }
+  EXPECT_EQ(values(read_csv(f.put("c", "-128,1\n127,1\n"), {.dtype = DType::i8}).inputs),
+            (std::vector<double>{-128, 127}));
+  for (const char *text : {"-129,1\n1,1\n", "128,1\n1,1\n"})
+    EXPECT_THROW(read_csv(f.put("d", text), {.dtype = DType::i8}), CompileError);
+  EXPECT_THROW(read_csv(f.put("e", "-1,1\n1,1\n"), {.dtype = DType::u8}), CompileError);
+  EXPECT_THROW(read_csv(f.put("g", "1e300,1\n1,1\n"), {.dtype = DType::i64}), CompileError);
+}
+
 TEST(Csv, HeaderSeparatorQuotesAndLabelByName) {
   TestFolder f;
   std::string text = "\xef\xbb\xbf\"kind; of\";x;\"say \"\"y\"\"\"\n\"a;b\";1;2\n\n\"line\nbreak\";3;4";
