@@ -20,8 +20,10 @@ namespace {
 /// What the numbers of an output's row are.
 enum class Meaning { logits, probabilities, values };
 
-// Top class and its probability.
-std::string class_line(const Tensor &t, int64_t row, int64_t columns, Meaning meaning) {
+using Names = std::vector<std::string>;
+
+// Top class, by its name where that is known, and its probability.
+std::string class_line(const Tensor &t, int64_t row, int64_t columns, Meaning meaning, const Names &names) {
   int64_t best = 0;
   auto at = [&](int64_t i) { return t.get(row * columns + i); };
   for (int64_t i = 1; i < columns; ++i)
@@ -32,15 +34,15 @@ std::string class_line(const Tensor &t, int64_t row, int64_t columns, Meaning me
     for (int64_t i = 0; i < columns; ++i) sum += std::exp(at(i) - at(best));
     p = 1 / sum;
   }
-  return fmt::format("{} {:.4f}\n", best, p);
+  return fmt::format("{} {:.4f}\n", size_t(best) < names.size() ? names[size_t(best)] : std::to_string(best), p);
 }
 
-std::string lines(const Tensor &t, Meaning meaning) {
+std::string lines(const Tensor &t, Meaning meaning, const Names &classes) {
   int64_t columns = t.rank() ? t.dims().back() : 1;
   std::string out;
   for (int64_t row = 0; columns > 0 && row < t.size() / columns; ++row) {
     if (meaning != Meaning::values) {
-      out += class_line(t, row, columns, meaning);
+      out += class_line(t, row, columns, meaning, classes);
       continue;
     }
     for (int64_t i = 0; i < columns; ++i) out += (i ? " " : "") + format_element(t, row * columns + i);
@@ -74,11 +76,12 @@ void predict(ModelOptions &options, const CodeArgs &code, const std::string &wei
                        fmt::format("@{} has {} outputs: predict shows one; use `run`", g->name, g->outputs.size()));
 
   std::vector<NamedTensor> data;
-  for (const auto &[name, t] : given) data.push_back({name, t});
+  for (const auto &[name, t] : given) // but those that prediction does not need, such as the loss's target
+    if (g->find_input(name) || !m.graph->find_input(name)) data.push_back({name, t});
   Session s(compile(*g, code.options()), threads);
   set_states(s, weights.empty() ? m.weights : weights_for(*m.graph, file, weights));
   std::vector<NamedTensor> out = s.run(std::span<const NamedTensor>(data));
-  write_out(lines(out[0].tensor, meaning_of(*m.graph, *g, notes.loss)));
+  write_out(lines(out[0].tensor, meaning_of(*m.graph, *g, notes.loss), notes.class_names));
 }
 
 } // namespace
