@@ -108,7 +108,8 @@ std::string c_header(const Program &p, const Target &t, const AotOptions &option
   std::vector<Parameter> inputs = parameters(p.inputs, taken), outputs = parameters(p.outputs, taken);
 
   std::string out = fmt::format(
-      "/* {}: compiled by trellis for {}. Link with -lm -lpthread; nothing else is needed.\n"
+      "/* {}: compiled by trellis for {}. Link an object with -lm; before glibc 2.34, link it or the library\n"
+      " * with -lpthread. Nothing else is needed.\n"
       " *\n"
       " * A context holds the memory of one run and serves one call at a time; several contexts may run at "
       "once.\n"
@@ -116,8 +117,9 @@ std::string c_header(const Program &p, const Target &t, const AotOptions &option
       "other.\n"
       " * Results are the same bits for any number of threads. Functions that return int return 0, or on "
       "failure\n"
-      " * another number, having written nothing; {}_error says why (1: the context is in another call).\n",
-      comment(p.name), comment(t.name), name);
+      " * another number, having written nothing; {}_error says why (1: the context is in another call, {}: it\n"
+      " * is NULL).\n",
+      comment(p.name), comment(t.name), name, int(TRELLIS_BAD_POINTER));
   out += describe("Inputs", inputs);
   out += describe("Outputs", outputs);
   if (!p.states.empty()) {

@@ -21,17 +21,21 @@ namespace {
 class Entry {
 public:
   explicit Entry(trellis_context *context)
-      : context(context), entered(!context->busy.exchange(true, std::memory_order_acquire)) {}
+      : status(!context                                                  ? TRELLIS_BAD_POINTER
+               : context->busy.exchange(true, std::memory_order_acquire) ? TRELLIS_BUSY
+                                                                         : TRELLIS_OK),
+        context(context) {}
   ~Entry() {
-    if (entered) context->busy.store(false, std::memory_order_release);
+    if (status == TRELLIS_OK) context->busy.store(false, std::memory_order_release);
   }
   Entry(const Entry &) = delete;
   Entry &operator=(const Entry &) = delete;
-  explicit operator bool() const { return entered; }
+  explicit operator bool() const { return status == TRELLIS_OK; }
+
+  const trellis_status status; ///< of the call, where it may not go on
 
 private:
   trellis_context *context;
-  bool entered;
 };
 
 int32_t find(const trellis_tensor_info *infos, uint32_t count, const char *name) {
@@ -53,7 +57,7 @@ int32_t find_state(const trellis_program &program, const char *name, Text &error
 template <class Convert>
 trellis_status access_state(trellis_context *context, const char *name, const trellis_tensor *tensor, Convert convert) {
   Entry entry(context);
-  if (!entry) return TRELLIS_BUSY;
+  if (!entry) return entry.status;
   Text error(context->error, sizeof context->error);
   const trellis_program &program = context->context.program();
   int32_t index = find_state(program, name, error);
@@ -150,7 +154,7 @@ const trellis_program *trellis_context_program(const trellis_context *context) {
 
 trellis_status trellis_set_threads(trellis_context *context, int threads) {
   Entry entry(context);
-  if (!entry) return TRELLIS_BUSY;
+  if (!entry) return entry.status;
   Text error(context->error, sizeof context->error);
   return context->context.set_threads(threads, error);
 }
@@ -162,7 +166,7 @@ const char *trellis_last_error(const trellis_context *context) { return context-
 trellis_status trellis_run(trellis_context *context, const trellis_tensor *inputs, uint32_t input_count,
                            const trellis_tensor *outputs, uint32_t output_count) {
   Entry entry(context);
-  if (!entry) return TRELLIS_BUSY;
+  if (!entry) return entry.status;
   Text error(context->error, sizeof context->error);
   Context &c = context->context;
   trellis_status status = check_call(c.program(), inputs, input_count, outputs, output_count, error);
@@ -176,7 +180,7 @@ trellis_status trellis_run(trellis_context *context, const trellis_tensor *input
 
 trellis_status trellis_run_raw(trellis_context *context, void *const *inputs, void *const *outputs) {
   Entry entry(context);
-  if (!entry) return TRELLIS_BUSY;
+  if (!entry) return entry.status;
   context->error[0] = 0;
   context->context.run(inputs, outputs);
   return TRELLIS_OK;
@@ -200,7 +204,7 @@ void *trellis_state_data(const trellis_context *context, uint32_t index) {
 
 trellis_status trellis_state_bind(trellis_context *context, const char *name, void *storage) {
   Entry entry(context);
-  if (!entry) return TRELLIS_BUSY;
+  if (!entry) return entry.status;
   Text error(context->error, sizeof context->error);
   int32_t index = find_state(context->context.program(), name, error);
   if (index < 0) return TRELLIS_BAD_NAME;
@@ -214,7 +218,7 @@ trellis_status trellis_state_bind(trellis_context *context, const char *name, vo
 
 trellis_status trellis_set_profile(trellis_context *context, int on) {
   Entry entry(context);
-  if (!entry) return TRELLIS_BUSY;
+  if (!entry) return entry.status;
   Text error(context->error, sizeof context->error);
   if (context->context.set_profile(on != 0)) return TRELLIS_OK;
   error.add("out of memory for the profile");

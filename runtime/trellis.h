@@ -97,11 +97,13 @@ TRELLIS_API int trellis_get_threads(const trellis_context *context);
 /* What went wrong in the last call on this context; "" if nothing did. */
 TRELLIS_API const char *trellis_last_error(const trellis_context *context);
 
+/* What returns a status below returns TRELLIS_BAD_POINTER where the context is null. */
+
 /* Runs the program once. Everything is checked first; when the status is not TRELLIS_OK nothing has been
  * written. */
 TRELLIS_API trellis_status trellis_run(trellis_context *context, const trellis_tensor *inputs, uint32_t input_count,
                                        const trellis_tensor *outputs, uint32_t output_count);
-/* The same without any check but TRELLIS_BUSY: pointers in the program's order, as trellis_run would accept
+/* The same without any check of the tensors: pointers in the program's order, as trellis_run would accept
  * them. An index out of range here is undefined behaviour. */
 TRELLIS_API trellis_status trellis_run_raw(trellis_context *context, void *const *inputs, void *const *outputs);
 

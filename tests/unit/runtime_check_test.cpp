@@ -135,6 +135,13 @@ TEST_F(RuntimeCheck, State) {
   EXPECT_EQ(trellis_state_set(context.get(), "bias", &data.w_tensor), TRELLIS_BAD_NAME);
   EXPECT_STREQ(trellis_last_error(context.get()), "the program has no state 'bias'; its states are 'w', 'step'");
   EXPECT_EQ(trellis_state_get(context.get(), nullptr, &data.w_tensor), TRELLIS_BAD_NAME);
+  EXPECT_EQ(trellis_state_get(nullptr, "w", &data.w_tensor), TRELLIS_BAD_POINTER);
+  EXPECT_EQ(trellis_state_set(nullptr, "w", &data.w_tensor), TRELLIS_BAD_POINTER);
+  EXPECT_EQ(trellis_state_bind(nullptr, "w", nullptr), TRELLIS_BAD_POINTER);
+  EXPECT_EQ(trellis_run(nullptr, data.inputs, 2, nullptr, 1), TRELLIS_BAD_POINTER);
+  EXPECT_EQ(trellis_run_raw(nullptr, nullptr, nullptr), TRELLIS_BAD_POINTER);
+  EXPECT_EQ(trellis_set_threads(nullptr, 1), TRELLIS_BAD_POINTER);
+  EXPECT_EQ(trellis_set_profile(nullptr, 1), TRELLIS_BAD_POINTER);
   EXPECT_EQ(trellis_state_get(context.get(), "w", nullptr), TRELLIS_BAD_POINTER);
   data.w_tensor.dims = data.x_dims;
   EXPECT_EQ(trellis_state_set(context.get(), "w", &data.w_tensor), TRELLIS_BAD_DIMS);
