@@ -1,6 +1,7 @@
 // Compiling and running.
 #include "compiler/api/handle.h"
 #include "compiler/frontend/state.h"
+#include "compiler/frontend/trainer.h"
 #include <cmath>
 #include <fmt/format.h>
 
@@ -145,7 +146,7 @@ trellis_status trellis_model_train_step(trellis_model *model, const trellis_name
     run(*model, p, in, {});
     const trellis_program &table = p.session->executable().program();
     const std::vector<Tensor> &results = scratch_of(*model, p);
-    *loss = results[size_t(trellis_output_find(&table, "loss"))].get(0);
+    *loss = told(results[size_t(trellis_output_find(&table, "loss"))].get(0));
     int32_t count = trellis_output_find(&table, "correct");
     if (correct) *correct = count < 0 ? -1 : results[size_t(count)].get_int(0);
     if (!std::isfinite(*loss)) throw Refused{TRELLIS_NOT_FINITE, fmt::format("the loss is {}", *loss)};

@@ -3,12 +3,16 @@
 #pragma once
 #include "compiler/data/dataset.h"
 #include "ir/type.h"
+#include <cmath>
 #include <functional>
+#include <limits>
 #include <map>
 #include <vector>
 
 namespace trellis {
 
+/// A loss as it is told and kept: no number has no sign, which would say nothing.
+inline double told(double loss) { return std::isnan(loss) ? std::numeric_limits<double>::quiet_NaN() : loss; }
 struct StepResult {
   double loss = 0;      ///< mean over the batch
   int64_t correct = -1; ///< right answers; -1: not a classification

@@ -70,7 +70,7 @@ Step TrainingPrograms::step(ProgramForm form, int64_t batch) {
     run->program->session->run_into(run->inputs, run->outputs);
     programs_.ran(*run->program);
     StepResult r;
-    r.loss = run->outputs[size_t(run->loss)].get(0);
+    r.loss = told(run->outputs[size_t(run->loss)].get(0));
     if (run->correct >= 0) r.correct = run->outputs[size_t(run->correct)].get_int(0);
     return r;
   };

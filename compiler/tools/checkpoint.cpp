@@ -1,5 +1,6 @@
 #include "compiler/tools/checkpoint.h"
 #include "compiler/data/input.h"
+#include "compiler/frontend/optimiser.h"
 #include "compiler/frontend/scaling.h"
 #include <charconv>
 #include <fmt/format.h>
@@ -63,6 +64,11 @@ Checkpoint read_checkpoint(const std::string &path) {
   Checkpoint c;
   c.epochs = int64_t(notes.number("epochs")), c.batch = int64_t(notes.number("batch")), c.seed = notes.number("seed");
   c.model = notes.text("model"), c.optimiser = notes.text("optimizer"), c.loss = data.loss, c.label = data.label;
+  try {
+    parse_optimiser(c.optimiser);
+  } catch (const CompileError &e) {
+    throw CompileError(file_location(path), fmt::format("metadata optimizer: {}", e.diagnostics()[0].text));
+  }
   c.scaling = data.scaling, c.class_names = data.class_names;
   c.state = std::move(file.tensors);
   return c;

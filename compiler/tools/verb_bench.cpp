@@ -73,7 +73,7 @@ Measured measure(Session &s, const std::vector<Tensor> &inputs, bool train, doub
   Measured m;
   auto call = [&] {
     s.run_into(inputs, outputs);
-    if (train && m.losses.size() < kLossesShown) m.losses.push_back(outputs[0].get(0)); // "loss" is first
+    if (train && m.losses.size() < kLossesShown) m.losses.push_back(told(outputs[0].get(0))); // "loss" is first
   };
   for (int i = 0; i < kWarmUps; ++i) {
     call();
@@ -188,7 +188,9 @@ void add_bench(Driver &d) {
   o->weights.declare(*app);
   o->code.declare_threads(*app);
   o->program.declare(*app);
-  app->add_option("--target", o->target, "targets of the loss; default: random ones, like all inputs")
+  app->add_option(
+         "--target", o->target,
+         "the loss's targets, class numbers or values as its input has them; default: random ones, like all inputs")
       ->type_name("FILE.npy");
   app->add_option("--seconds", o->seconds, "time to measure for, after 3 calls that warm up")
       ->check(CLI::Range(0.0, 1e6))

@@ -125,7 +125,8 @@ void add_compile(Driver &d) {
     doc += fmt::format("\n{} ({}): {}", f.name, f.extension, f.doc);
   }
   app->add_option("-o,--output", o->output, "where it goes; default: NAME.so, NAME.o, and text to standard output")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->check(require_name());
   app->add_option("--emit", o->emit, doc)->type_name("FORM")->check(CLI::IsMember(names).description(""));
   app->add_option("--header", o->header, "also write the C header of the library or object")->type_name("FILE.h");
   o->weights.declare(*app);

@@ -22,7 +22,8 @@ void add_opt(Driver &d) {
       ->type_name("LIST");
   app->add_option("-o,--output", o->output,
                   "where the text goes, or standard ONNX (FILE.onnx); default: standard output")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->check(require_name());
   app->add_option("--print-after", o->print_after, "print the graph after these passes (to standard error)")
       ->type_name("PASS")
       ->delimiter(',')

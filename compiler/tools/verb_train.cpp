@@ -11,6 +11,7 @@
 #include "compiler/tools/training_data.h"
 #include "compiler/tools/verbs.h"
 #include <cstdio>
+#include <filesystem>
 #include <fmt/format.h>
 #include <memory>
 
@@ -93,16 +94,26 @@ std::vector<NamedTensor> beginning_state(const Graph &step, const std::vector<Na
   return out;
 }
 
+// Nothing is written where the model or the data are.
+void keep_sources(const TrainOptions &o) {
+  std::error_code ignored; // of files that are not there
+  for (const auto &[option, path] : {std::pair("-o", &o.output), std::pair("--curve", &o.curve)})
+    for (const auto &[what, source] : {std::pair("model", &o.model.path()), std::pair("data", &o.data)})
+      if (std::filesystem::equivalent(*path, *source, ignored))
+        throw CompileError(fmt::format("{} {}: is the {} itself", option, *path, what));
+  if (!o.curve.empty() && (o.curve == o.output || std::filesystem::equivalent(o.curve, o.output, ignored)))
+    throw CompileError(fmt::format("--curve {}: is also where the checkpoint goes", o.curve));
+}
+
 void train(const TrainOptions &o) {
   TrainingPrograms::Options po;
   po.threads = o.code.threads(), po.compile = o.code.options(), po.dims = o.model.dims();
+  keep_sources(o);
   for (const std::string &path : {o.output, o.curve})
     if (!path.empty()) AtomicFile writable(path); // said before the work, not after it
   Model m = o.model.open();
   Checkpoint at = beginning(o, *m.graph);
   if (o.epochs < 0) throw CompileError(fmt::format("--epochs {}: expected 0 or more", o.epochs));
-  if (at.epochs > o.epochs)
-    throw CompileError(fmt::format("--epochs {}: {} has {} epochs done already", o.epochs, o.resume, at.epochs));
   po.training.loss = at.loss, po.training.optimiser = parse_optimiser(at.optimiser);
   TrainingPrograms programs(m, po);
   if (programs.fixed_batch() && !o.batch) at.batch = programs.fixed_batch();
@@ -114,6 +125,8 @@ void train(const TrainOptions &o) {
   DataInputs in = samples_and_targets(*step);
   programs.set_state(o.resume.empty() ? beginning_state(*step, m.weights, at.seed)
                                       : match_state(*step, at.state, o.resume));
+  if (at.epochs > o.epochs)
+    throw CompileError(fmt::format("--epochs {}: {} has {} epochs done already", o.epochs, o.resume, at.epochs));
 
   TrainingData data =
       load_data({o.data, at.label, is_integer(in.target.dtype()), in.sample.dtype(), at.seed, at.class_names});
@@ -189,8 +202,11 @@ void add_train(Driver &d) {
   app->add_option("--seed", o->seed, "of initial values and of the order of samples (default: 0)")
       ->type_name("NUMBER")
       ->check(CLI::Range(0.0, 0x1p64).description(""));
-  app->add_option("-o,--output", o->output, "write a checkpoint after every epoch")->type_name("FILE.safetensors");
-  app->add_option("--resume", o->resume, "go on from a checkpoint, with its options where none are given")
+  app->add_option("-o,--output", o->output, "write a checkpoint after every epoch")
+      ->type_name("FILE.safetensors")
+      ->check(require_name());
+  app->add_option("--resume", o->resume,
+                  "go on from a checkpoint, with its options where none are given; --data is given again")
       ->type_name("FILE.safetensors");
   app->add_option("--curve", o->curve, "draw the loss curve")->type_name("FILE.svg");
   o->code.declare(*app);

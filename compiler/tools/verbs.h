@@ -24,6 +24,11 @@ void add_run(Driver &d);
 void add_train(Driver &d);
 void add_verify(Driver &d);
 
+/// Of an option that names a file to write: an empty name is wrong usage, not an option that is not there.
+inline CLI::Validator require_name() {
+  return CLI::Validator([](std::string &path) { return path.empty() ? "should name a file" : ""; }, "");
+}
+
 /// Writes to standard output; a CompileError where that fails.
 void write_out(std::string_view text);
 
