@@ -28,7 +28,7 @@ static TrainingData load_table(const DataOptions &o) {
 }
 
 void scale_columns(TrainingData &data, std::optional<Scaling> &scaling, bool fit) {
-  if (!data.table || !is_float(data.train.inputs.dtype())) return;
+  if (!data.table || !is_float(data.train.inputs.dtype())) scaling.reset(), fit = false;
   if (!scaling && !fit) return;
   if (!scaling) scaling = fit_scaling(data.train.inputs);
   if (int64_t(scaling->mean.size()) != data.train.inputs.dims()[1])

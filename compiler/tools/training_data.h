@@ -26,7 +26,7 @@ struct TrainingData : TrainTest {
 TrainingData load_data(const DataOptions &o);
 
 /// Scales a table's columns of fractions by `scaling`; where that is empty and `fit`, to mean 0 and deviation 1 over the
-/// training part, which `scaling` is afterwards. What else --data names stays as it is.
+/// training part, which `scaling` is afterwards. What else --data names stays as it is, and `scaling` is empty.
 void scale_columns(TrainingData &data, std::optional<Scaling> &scaling, bool fit);
 
 /// Throws where `d` has a class that no cross-entropy of `g` with the target input `target` knows: its loss

@@ -132,10 +132,10 @@ void train(const TrainOptions &o) {
       load_data({o.data, at.label, is_integer(in.target.dtype()), in.sample.dtype(), at.seed, at.class_names});
   // Values that the model has already were made for data as they are.
   scale_columns(data, at.scaling, o.resume.empty() && m.weights.empty());
-  if (data.table) at.class_names = data.train.class_names;
+  at.class_names = data.table ? data.train.class_names : std::vector<std::string>();
   require_whole(data.test, programs.fixed_batch(), o.data);
   fit(data.train, *step, in, o.data), fit(data.test, *step, in, o.data);
-  if (data.table && at.scaling)
+  if (at.scaling)
     data.train.notes.push_back(
         fmt::format("{} columns are scaled, to mean 0 and deviation 1 of the training part", at.scaling->mean.size()));
   for (const std::string &note : data.train.notes) std::fprintf(stderr, "%s: %s\n", o.data.c_str(), note.c_str());
