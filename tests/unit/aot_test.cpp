@@ -68,6 +68,8 @@ int main(void) {
   accumulate_destroy(c);
   if (accumulate_create(0)) return 7;
   puts(accumulate_error(0));
+  if (accumulate_run(0, x, y) != 10 || accumulate_set_threads(0, 1) != 10 || accumulate_get_state(0, "w", w) != 10)
+    return 8; /* what the header says of NULL */
   return 0;
 }
 )";
