@@ -60,19 +60,18 @@ template <class T> void elementwise(T (*f)(const T *), const std::vector<Tensor>
   }
 }
 
-// The expansion is built around inputs in a graph of its own.
-std::vector<Tensor> evaluate_expansion(const Node &n, const std::vector<Tensor> &x) {
-  Graph g;
-  g.location = n.loc;
-  Values operands;
-  for (size_t i = 0; i < x.size(); ++i) operands.push_back(g.input(fmt::format("x{}", i), x[i].type()));
-  const Node *copy = g.node(n.op, operands, n.attrs, n.bodies);
-  for (Value v : n.info().expand(Expand{*copy, copy->operands})) g.outputs.push_back({"", v});
-  return evaluate(g, x);
-}
-
 [[noreturn]] void fail(const Location &at, const std::string &text) { throw CompileError(at, text); }
 } // namespace
+
+std::unique_ptr<Graph> expansion_of(const Node &n) {
+  auto g = std::make_unique<Graph>();
+  g->location = n.loc;
+  Values operands;
+  for (Value x : n.operands) operands.push_back(g->input(fmt::format("x{}", operands.size()), x.type()));
+  const Node *copy = g->node(n.op, operands, n.attrs, n.bodies);
+  for (Value v : n.info().expand(Expand{*copy, copy->operands})) g->outputs.push_back({"", v});
+  return g;
+}
 
 std::vector<Tensor> evaluate_node(const Node &n, const std::vector<Tensor> &x) {
   const OpInfo &row = n.info();
@@ -94,7 +93,7 @@ std::vector<Tensor> evaluate_node(const Node &n, const std::vector<Tensor> &x) {
     else if (!is_float(t) && row.eval.i)
       elementwise(row.eval.i, x, y[0]);
     else if (row.expand)
-      return evaluate_expansion(n, x);
+      return evaluate(*expansion_of(n), x);
     else
       fail(n.loc, fmt::format("{}: is not defined for {}", row.name, name(t)));
   } else if (row.interpret) {
@@ -103,7 +102,7 @@ std::vector<Tensor> evaluate_node(const Node &n, const std::vector<Tensor> &x) {
   } else if (row.map)
     evaluate_movement(n, x, y[0]);
   else
-    return evaluate_expansion(n, x);
+    return evaluate(*expansion_of(n), x);
   return y;
 }
 

@@ -1,8 +1,9 @@
 #include "passes/fuse.h"
+#include "passes/fuse_stored.h"
 #include <algorithm>
 #include <fmt/format.h>
 #include <functional>
-#include <numeric>
+#include <unordered_set>
 
 namespace trellis {
 
@@ -45,7 +46,7 @@ public:
 
   Fusion run() {
     index_uses();
-    choose_stored();
+    cut_ = choose_stored(graph_, nodes_, options_, out_);
     form_groups();
     join_epilogues();
     join_siblings();
@@ -58,122 +59,17 @@ private:
   FuseOptions options_;
   std::vector<const Node *> nodes_;
   std::vector<std::vector<const Node *>> users_; // by id
-  std::vector<int> cost_;
-  std::vector<int> group_of_; // by id; -1: none
+  std::unordered_set<const Node *> cut_;         // stored to end a chain: groups are not joined across them
+  std::vector<int> group_of_;                    // by id; -1: none
   Fusion out_;
 
-  bool external(Value v) const {
-    return v.node->op == Op::input || (v.node->op == Op::constant && !is_immediate(*v.node));
-  }
+  bool external(Value v) const { return is_external(v); }
   bool loaded(Value v) const { return external(v) || out_.stored(v); }
 
   void index_uses() {
-    users_.resize(graph_.node_count()), cost_.resize(graph_.node_count()), group_of_.assign(graph_.node_count(), -1);
+    users_.resize(graph_.node_count()), group_of_.assign(graph_.node_count(), -1);
     for (const Node *n : nodes_)
       for (Value o : n->operands) users_[o.node->id].push_back(n);
-  }
-
-  static int own_cost(const Node &n) {
-    if (n.op == Op::div || n.op == Op::rem || n.op == Op::sqrt || n.op == Op::pow) return 8;
-    if (n.info().kind == OpKind::elementwise) return 1;
-    if (n.op == Op::gather) return 4;
-    return 0;
-  }
-
-  void choose_stored() {
-    std::set<const Node *> terminal;
-    for (const NamedValue &o : graph_.outputs) terminal.insert(o.value.node);
-    for (const Update &u : graph_.updates) terminal.insert(u.next.node);
-    auto force = [&](Value v) {
-      v = under_movement(v);
-      if (!external(v) && !is_immediate(*v.node)) out_.store(v);
-    };
-    for (const Node *n : nodes_) {
-      if (is_anchor(*n)) {
-        for (uint32_t i = 0; i < n->types.size(); ++i) out_.store(n->result(i));
-        if (takes_storage(*n)) {
-          for (Value o : n->operands)
-            if (!external(o) && !is_immediate(*o.node)) out_.store(o);
-        } else if (n->op != Op::reduce && n->op != Op::cumulative)
-          for (Value o : n->operands) force(o);
-      }
-      if (n->op == Op::gather) force(n->operands[0]);
-      if (terminal.count(n) && !external(n->result())) out_.store(n->result());
-      int64_t cost = own_cost(*n);
-      for (Value o : n->operands)
-        if (!loaded(o)) cost += cost_[o.node->id];
-      if (is_inline_reduction(*n))
-        cost = (cost + 1) * (n->operands[0].type().size() / std::max<int64_t>(n->type().size(), 1));
-      cost_[n->id] = int(std::min<int64_t>(cost, 1 << 20));
-    }
-    do store_shared();
-    while (cut_deep());
-  }
-
-  // Users first: a value that several stored values need, or that a movement multiplies, is stored if it is dear.
-  void store_shared() {
-    std::vector<const Node *> root(graph_.node_count()); // the one stored value that needs it
-    std::vector<bool> many(graph_.node_count());
-    for (size_t k = nodes_.size(); k-- > 0;) {
-      const Node *n = nodes_[k];
-      bool multiplied = false;
-      for (const Node *u : users_[n->id]) {
-        const Node *r = out_.stored(u->result()) ? u : root[u->id];
-        if (!out_.stored(u->result()) && many[u->id])
-          many[n->id] = true;
-        else if (root[n->id] && r != root[n->id])
-          many[n->id] = true;
-        if (r) root[n->id] = r;
-        if (u->info().kind == OpKind::movement && u->type().size() >= 2 * std::max<int64_t>(n->type().size(), 1))
-          multiplied = true;
-      }
-      if (out_.stored(n->result()) || external(n->result()) || n->info().kind == OpKind::source) continue;
-      if ((many[n->id] || multiplied) && cost_[n->id] > options_.recompute_limit && n->info().kind != OpKind::movement)
-        out_.store(n->result());
-    }
-  }
-
-  // Compiling a kernel takes time that grows faster than its chains, and code that computes them. Chains beyond a limit are
-  // cut where few values live on, and so are those that an inline reduction would repeat for each of its elements too often.
-  bool cut_deep() {
-    std::vector<int> live(nodes_.size() + 1), depth(graph_.node_count()), last(graph_.node_count(), -1);
-    std::vector<size_t> place(graph_.node_count());
-    for (size_t k = 0; k < nodes_.size(); ++k) {
-      place[nodes_[k]->id] = k;
-      for (Value o : nodes_[k]->operands) last[o.node->id] = int(k);
-    }
-    for (size_t k = 0; k < nodes_.size(); ++k)
-      if (const Node *n = nodes_[k]; last[n->id] >= 0 && !loaded(n->result()) && !is_immediate(*n))
-        ++live[k], --live[size_t(last[n->id])];
-    std::partial_sum(live.begin(), live.end(), live.begin());
-    bool cut = false;
-    auto deepest = [&](const Node &n) {
-      const Node *most = nullptr;
-      for (Value o : n.operands)
-        if (!loaded(o) && (!most || depth[o.node->id] > depth[most->id])) most = o.node;
-      return most;
-    };
-    for (size_t k = 0; k < nodes_.size(); ++k) {
-      const Node *n = nodes_[k], *from = deepest(*n);
-      depth[n->id] = 1 + (from ? depth[from->id] : 0);
-      if (from && is_inline_reduction(*n) && from->info().kind != OpKind::source) {
-        int64_t elements = n->operands[0].type().size() / n->type().size();
-        Value operand = under_movement(from->result());
-        if (depth[from->id] * elements > 4 * options_.deepest_chain && !loaded(operand) &&
-            operand.node->info().kind != OpKind::source) {
-          out_.store(operand), cut = true;
-          from = deepest(*n), depth[n->id] = 1 + (from ? depth[from->id] : 0);
-        }
-      }
-      if (depth[n->id] <= options_.deepest_chain || out_.stored(n->result())) continue;
-      const Node *best = nullptr;
-      for (const Node *m = from; m && depth[m->id] * 2 > options_.deepest_chain; m = deepest(*m))
-        if (m->info().kind == OpKind::elementwise && (!best || live[place[m->id]] < live[place[best->id]])) best = m;
-      if (!best) continue;
-      out_.store(best->result()), cut = true;
-      k = place[best->id]; // what follows is less deep now
-    }
-    return cut;
   }
 
   void form_groups() {
@@ -310,11 +206,11 @@ private:
             ga.results[0].type().size() < 2)
           continue;
         if (ga.results.size() + gb.results.size() + ga.reads.size() + gb.reads.size() > kMostSlots) continue;
-        bool related = false, feeds = false, elementwise_only = true;
+        bool related = false, feeds = false, across_cut = false, elementwise_only = true;
         for (Value r : gb.reads) {
           if (r.node->op != Op::constant)
             related |= std::any_of(ga.reads.begin(), ga.reads.end(), [&](Value x) { return x.is(r); });
-          if (group_of_[r.node->id] == int(a)) feeds = true;
+          if (group_of_[r.node->id] == int(a)) feeds = true, across_cut |= cut_.contains(r.node);
         }
         if (feeds) { // what a stores must be read at the same position
           std::set<const Node *> good, bad;
@@ -322,7 +218,7 @@ private:
           for (Value v : ga.results) ends(v.node, true, good, bad, seen);
           for (Value v : gb.results) elementwise_only &= !bad.count(v.node);
         }
-        if (!(related || feeds) || !elementwise_only) continue;
+        if (!(related || feeds) || !elementwise_only || across_cut) continue;
         // No third group may stand between.
         std::vector<bool> after_a = reached_from(int(a)), after_b = reached_from(int(b));
         bool between = after_b[a];

@@ -2,11 +2,10 @@
 // it is read. It runs after legalize, on core ops; it changes no node.
 //
 // A value is stored when it is an input, a large constant, an output or a successor of state; when it anchors a group
-// (contraction, large reduction, running reduction, scatter); when a contraction reads it through movement only; or when
-// several groups need it and computing it again costs more than a few instructions; or when a chain of values would
-// grow beyond a limit. A group's stored values have one
-// domain: the anchor's results, values reached from the anchor by elementwise ops and bijective movement (its epilogue),
-// and pointwise siblings of one shape.
+// (contraction, large reduction, running reduction, scatter); when a contraction reads it through movement only; when
+// several groups need it and computing it again costs more than a few instructions; or when a kernel that computes it on
+// the way would grow beyond a limit (fuse_stored.h). A group's stored values have one domain: the anchor's results, values
+// reached from the anchor by elementwise ops and bijective movement (its epilogue), and pointwise siblings of one shape.
 #pragma once
 #include "ir/graph.h"
 #include <set>

@@ -132,6 +132,9 @@ void Importer::run_node(const NodeProto &node, Scope &scope) {
     // An error inside the graph's rules carries the node's location already.
     report(e);
     results.clear();
+  } catch (const std::bad_alloc &) {
+    report(CompileError(where, "not enough memory for what the import evaluates"));
+    results.clear();
   }
   for (int i = 0; i < node.output_size(); ++i) {
     const std::string &name = node.output(i);

@@ -9,11 +9,11 @@ namespace trellis::onnx {
 
 static constexpr int64_t kMostElements = 1 << 20; // of one value that is evaluated
 static constexpr double kMostWork = 1 << 26;      // elements that the evaluation of one node touches
-static constexpr double kMostWorkInAll = 1 << 28; // those of a whole import, which bounds the memory they take, too
+static constexpr double kMostWorkInAll = 1 << 28; // those of a whole import
 
 // Elements that evaluating the node touches, those of bodies at every iteration.
 static double work_of(const Node &n) {
-  if (n.op == Op::constant) return 1;
+  if (n.info().kind == OpKind::source && n.op != Op::iota) return 1;
   double own = 1, inside = 0, trips = 1, product = 1;
   for (const Type &t : n.types) {
     if (t.size() > kMostElements) return INFINITY;
@@ -21,7 +21,15 @@ static double work_of(const Node &n) {
   }
   for (Value o : n.operands) own += double(o.type().size()), product *= double(o.type().size());
   // Sizes MK, KN and MN of a product have the product (MNK)^2.
-  if (n.info().kind == OpKind::contraction) own += std::sqrt(product);
+  if (n.op == Op::dot) own += std::sqrt(product);
+  if (n.op == Op::conv && n.type().size() > 0) {
+    const Type &w = n.operands[1].type();
+    own += double(n.type().size()) * double(w.size()) / double(w.shape[0].value());
+  }
+  if (n.info().kind == OpKind::composite && !n.info().interpret) {
+    std::unique_ptr<Graph> meaning = expansion_of(n);
+    for (const Node *k : meaning->reachable()) own += work_of(*k);
+  }
   for (const auto &body : n.bodies)
     for (const Node *k : body->reachable()) inside += work_of(*k);
   bool counted = n.attrs.has(Attr::trips);
@@ -66,13 +74,22 @@ void Importer::judge(const Node *node) {
 std::optional<Tensor> Importer::known(Value v) {
   judge(v.node);
   if (!judged_.at(v.node).known) return std::nullopt;
-  for (const Node *n : behind(v.node, [&](const Node *k) { return known_.contains(k); })) {
+  std::vector<const Node *> order = behind(v.node, [&](const Node *n) { return known_.contains(n); });
+  for (size_t k = 0; k < order.size(); ++k) {
+    const Node *n = order[k];
     if (auto it = weights_.find(n); it != weights_.end()) {
       known_[n] = {it->second};
     } else if (it = given_.find(n); it != given_.end()) {
       known_[n] = {it->second}, specialised_.insert(n->attrs.word(Attr::name));
     } else {
-      if (evaluated_ += work_of(*n); evaluated_ > kMostWorkInAll) return std::nullopt;
+      if (double work = work_of(*n); n->op != Op::constant) {
+        if (evaluated_ + work > kMostWorkInAll) {
+          for (size_t i = k; i < order.size(); ++i) // users that are judged later need not ask again
+            if (order[i]->info().kind != OpKind::source) judged_.at(order[i]).known = false;
+          return std::nullopt;
+        }
+        evaluated_ += work;
+      }
       std::vector<Tensor> operands;
       for (Value o : n->operands) operands.push_back(known_.at(o.node)[o.index]);
       known_[n] = evaluate_node(*n, operands);

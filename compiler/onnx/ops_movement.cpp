@@ -171,8 +171,8 @@ static Values slices(Step &s) {
       count.number = slice_counted(x, int64_t(a), count.number, starts[k], ends[k]);
       continue;
     }
-    by = std::clamp<int64_t>(by, -(int64_t(1) << 32), int64_t(1) << 32);
-    // Backwards a start before the axis is its first element, as the standard has it (NumPy takes none).
+    by = std::clamp<int64_t>(by, -INT32_MAX, INT32_MAX);
+    // Backwards a start before the axis is its first element.
     from[a] = by > 0 ? place(starts[k], 0, n) : place(starts[k], std::min<int64_t>(n - 1, 0), n - 1);
     to[a] = by > 0 ? place(ends[k], 0, n) : place(ends[k], -1, n - 1);
     step[a] = by;

@@ -80,7 +80,7 @@ int64_t Step::known_whole(int i) const {
   require(t.size() == 1, fmt::format("operand {} is {}, but must hold one number", i + 1, t.type().str()));
   if (!is_float(t.dtype())) return t.get_int(0);
   double v = t.get(0);
-  require(std::fabs(v) < 0x1p53, fmt::format("operand {} is {}, which is no whole number in range", i + 1, v));
+  require(std::fabs(v) < 0x1p53, fmt::format("operand {} is {}, which is out of range", i + 1, v));
   return int64_t(v);
 }
 std::optional<Ints> Step::ints_of(int i, std::string_view attribute) const {

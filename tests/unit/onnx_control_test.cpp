@@ -130,6 +130,26 @@ TEST(OnnxControl, LargeBodiesDoNotRunAtImport) {
   EXPECT_EQ(refusal_of(m), "was accepted");
 }
 
+// Small tensors, but much work for each element: a convolution with a large kernel, the scores of a long attention.
+TEST(OnnxControl, LargeOperatorsDoNotRunAtImport) {
+  for (bool conv : {true, false}) {
+    ModelMaker m;
+    m.input("x", {1}), m.floats("one", {1}, {1}), m.ints("image", {1, 1, 511, 511}), m.ints("kernel", {1, 1, 256, 256});
+    m.ints("heads", {1, 1, 8192, 4});
+    if (conv)
+      m.node("Expand", {"one", "image"}, {"a"}), m.node("Expand", {"one", "kernel"}, {"b"}),
+          m.node("Conv", {"a", "b"}, {"y"});
+    else
+      m.node("Expand", {"one", "heads"}, {"a"}), m.node("Attention", {"a", "a", "a"}, {"y"});
+    m.model.mutable_opset_import(0)->set_version(23);
+    set_int(m.node("ReduceMax", {"y"}, {"top"}), "keepdims", 0);
+    m.ints("first", {1}), m.node("Reshape", {"top", "first"}, {"flat"});
+    set_int(m.node("Cast", {"flat"}, {"n"}), "to", TensorProto::INT64), m.node("Expand", {"x", "n"}, {"z"});
+    m.output("z");
+    EXPECT_NE(refusal_of(m).find("(Expand): error: "), std::string::npos) << refusal_of(m);
+  }
+}
+
 // sum over i < 6 of i * w, where w is outside; and each partial sum.
 TEST(OnnxControl, ALoopOfAKnownCountIsAScan) {
   ModelMaker m;
