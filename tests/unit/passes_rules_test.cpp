@@ -76,7 +76,8 @@ TEST(Rules, ArithmeticSidesAreEqual) {
         }
         if (r->domain == Domain::floats && !is_float(left.dtype())) continue;
         if (r->domain == Domain::integers && !is_integer(left.dtype())) continue;
-        RuleSet alone({new std::vector<Rule>{*r}}); // kept for the process: rules are referred to
+        std::vector<Rule> one{*r};
+        RuleSet alone({&one});
         Value right = alone.apply(*left.node, Exactness::inexact);
         if (!right) continue;
         ++fired;
