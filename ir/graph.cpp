@@ -223,28 +223,28 @@ Value same_input(Graph &into, Value input) {
                     a.get_or<std::string>(Attr::init, ""));
 }
 
-std::unique_ptr<Graph> copy_graph(const Graph &g, const std::function<Value(Graph &into, Value input)> &become) {
-  auto out = std::make_unique<Graph>(g.name);
-  out->location = g.location;
-  ValueMap map;
-  for (Value v : g.inputs()) {
-    LocationScope at(*out, v.node->loc);
-    map[v.node] = {become(*out, v)};
-  }
-  for (const NamedValue &o : g.outputs) out->outputs.push_back({o.name, copy_into(*out, o.value, map)});
-  for (const Update &u : g.updates)
-    out->updates.push_back({copy_into(*out, u.state, map), copy_into(*out, u.next, map)});
-  copy_names(g, *out, map);
-  return out;
-}
-
-void copy_names(const Graph &from, Graph &into, const ValueMap &map) {
+static void copy_names(const Graph &from, Graph &into, const ValueMap &map) {
   for (uint32_t id = 0; id < from.node_count(); ++id) {
     const Node *n = from.node_at(id);
     auto it = map.find(n);
     for (uint32_t i = 0; it != map.end() && i < n->types.size(); ++i)
       if (std::string_view name = from.name_of(n->result(i)); !name.empty()) into.set_name(it->second[i], name);
   }
+}
+
+std::unique_ptr<Graph> copy_graph(const Graph &g, const std::function<Value(Graph &into, Value input)> &become) {
+  auto out = std::make_unique<Graph>(g.name);
+  out->location = g.location;
+  ValueMap map;
+  for (Value v : g.inputs()) {
+    LocationScope at(*out, v.node->loc);
+    if (Value now = become(*out, v)) map[v.node] = {now};
+  }
+  for (const NamedValue &o : g.outputs) out->outputs.push_back({o.name, copy_into(*out, o.value, map)});
+  for (const Update &u : g.updates)
+    out->updates.push_back({copy_into(*out, u.state, map), copy_into(*out, u.next, map)});
+  copy_names(g, *out, map);
+  return out;
 }
 
 std::vector<bool> needed_by(const Graph &g, const std::vector<NamedValue> &values) {

@@ -168,12 +168,11 @@ struct EvalContext {
 using ValueMap = std::unordered_map<const Node *, Values>;
 Value copy_into(Graph &into, Value v, ValueMap &map);
 
-/// Gives what was copied by `map` the names that it has in `from`.
-void copy_names(const Graph &from, Graph &into, const ValueMap &map);
 /// By id, whether these values of `g` need the node.
 std::vector<bool> needed_by(const Graph &g, const std::vector<NamedValue> &values);
 
-/// A copy of `g`, its names, outputs and updates, in which each input is the value that `become` makes of it in the new graph.
+/// A copy of `g`, its names, outputs and updates, in which each input is the value that `become` makes of it in the new graph;
+/// null: nothing needs it, and it is left out.
 std::unique_ptr<Graph> copy_graph(const Graph &g, const std::function<Value(Graph &into, Value input)> &become);
 /// An input of the same name, type, role and beginning.
 Value same_input(Graph &into, Value input);

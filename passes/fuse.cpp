@@ -63,8 +63,7 @@ private:
   std::vector<int> group_of_;                    // by id; -1: none
   Fusion out_;
 
-  bool external(Value v) const { return is_external(v); }
-  bool loaded(Value v) const { return external(v) || out_.stored(v); }
+  bool loaded(Value v) const { return is_external(v) || out_.stored(v); }
 
   void index_uses() {
     users_.resize(graph_.node_count()), group_of_.assign(graph_.node_count(), -1);
@@ -74,7 +73,7 @@ private:
 
   void form_groups() {
     for (const Node *n : nodes_) {
-      if (external(n->result()) || !out_.stored(n->result())) continue;
+      if (is_external(n->result()) || !out_.stored(n->result())) continue;
       Group g;
       if (is_anchor(*n)) g.anchor = n;
       for (uint32_t i = 0; i < n->types.size(); ++i) g.results.push_back(n->result(i));

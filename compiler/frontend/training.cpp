@@ -130,23 +130,12 @@ std::unique_ptr<Graph> make_evaluation_graph(const Graph &model, const LossOptio
 }
 
 std::unique_ptr<Graph> make_inference_graph(const Graph &original) {
-  GraphPtr used = inference_form(original);
-  const Graph &model = *used;
-  std::vector<NamedValue> outputs = model.outputs;
-  if (outputs.size() == 1)
-    if (Loss l = own_loss(model); l.logits) outputs = {{l.classes ? "logits" : "prediction", l.logits}};
-  auto g = std::make_unique<Graph>(model.name);
-  g->location = model.location;
-  std::vector<bool> needed = needed_by(model, outputs);
-  ValueMap map;
-  for (Value v : model.inputs()) {
-    if (!needed[v.node->id]) continue;
-    LocationScope at(*g, v.node->loc);
-    map[v.node] = {same_input(*g, v)};
-  }
-  for (const NamedValue &o : outputs) g->outputs.push_back({o.name, copy_into(*g, o.value, map)});
-  copy_names(model, *g, map);
-  return g;
+  GraphPtr model = inference_form(original);
+  if (model->outputs.size() == 1)
+    if (Loss l = own_loss(*model); l.logits) model->outputs = {{l.classes ? "logits" : "prediction", l.logits}};
+  model->updates.clear();
+  std::vector<bool> needed = needed_by(*model, model->outputs);
+  return copy_graph(*model, [&](Graph &into, Value v) { return needed[v.node->id] ? same_input(into, v) : Value{}; });
 }
 
 } // namespace trellis

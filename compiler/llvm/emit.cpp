@@ -126,15 +126,8 @@ private:
     if (n <= 0) return;
     switch (s.loop) {
     case Stmt::Loop::serial:
-      if (s.apart) return apart(s);
-      [[fallthrough]];
     case Stmt::Loop::parallel: // below the leading ones
-      if (n == 1) {
-        bind(s, b.getInt64(0), 0);
-        return;
-      }
-      loop(b.getInt64(0), b.getInt64(uint64_t(n)), false, [&](llvm::Value *i) { bind(s, i, 0); });
-      return;
+      return s.apart ? apart(s) : serial(s);
     case Stmt::Loop::unroll:
       for (int64_t i = 0; i < n; ++i) bind(s, b.getInt64(uint64_t(i)), 0);
       return;
@@ -151,15 +144,18 @@ private:
     }
   }
 
+  void serial(const Stmt &s) {
+    if (s.var.extent == 1) return bind(s, b.getInt64(0), 0);
+    loop(b.getInt64(0), b.getInt64(uint64_t(s.var.extent)), false, [&](llvm::Value *i) { bind(s, i, 0); });
+  }
+
   // All blocks that it makes stand behind its first one.
   void apart(const Stmt &s) {
     auto &c = module.getContext();
     auto *first = BasicBlock::Create(c, "apart", function);
     b.CreateBr(first);
     b.SetInsertPoint(first);
-    Stmt loop_here = s;
-    loop_here.apart = false;
-    loop(loop_here);
+    serial(s);
     auto &blocks = apart_.emplace_back();
     for (auto it = first->getIterator(); it != function->end(); ++it) blocks.push_back(&*it);
     auto *behind = BasicBlock::Create(c, "behind", function);

@@ -347,19 +347,11 @@ Entries Importer::inline_function(const FunctionProto &f, const NodeProto &node,
 
 // A copy without what no output needs: shape arithmetic, weights that became attributes.
 std::unique_ptr<Graph> Importer::finish() {
-  auto out = std::make_unique<Graph>(graph_->name);
-  out->location = file_.at();
   std::vector<bool> needed = needed_by(*graph_, graph_->outputs);
-  ValueMap map;
-  for (Value v : graph_->inputs()) {
-    if (placeholders_.contains(v.node)) continue;
-    if (weights_.contains(v.node) && !needed[v.node->id]) continue;
-    LocationScope at(*out, v.node->loc);
-    map[v.node] = {same_input(*out, v)};
-  }
-  for (const NamedValue &o : graph_->outputs) out->outputs.push_back({o.name, copy_into(*out, o.value, map)});
-  copy_names(*graph_, *out, map);
-  return out;
+  return copy_graph(*graph_, [&](Graph &into, Value v) {
+    bool left_out = placeholders_.contains(v.node) || (weights_.contains(v.node) && !needed[v.node->id]);
+    return left_out ? Value{} : same_input(into, v);
+  });
 }
 
 Imported import_model(const File &file, const ImportOptions &options) {

@@ -99,6 +99,7 @@ private:
   /// Whether values are known, and whether given inputs decide them: of this node and those before it.
   struct Judged {
     bool known = true, given = false;
+    double work = 0; ///< elements that evaluating the node itself touches
   };
   void judge(const Node *node);
 

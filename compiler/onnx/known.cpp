@@ -65,7 +65,7 @@ void Importer::judge(const Node *node) {
         const Judged &from = judged_.at(o.node);
         j.known &= from.known, j.given |= from.given;
       }
-      j.known = j.known && work_of(*n) <= kMostWork;
+      if (j.known) j.work = work_of(*n), j.known = j.work <= kMostWork;
     }
     judged_.emplace(n, j);
   }
@@ -82,7 +82,7 @@ std::optional<Tensor> Importer::known(Value v) {
     } else if (it = given_.find(n); it != given_.end()) {
       known_[n] = {it->second}, specialised_.insert(n->attrs.word(Attr::name));
     } else {
-      if (double work = work_of(*n); n->op != Op::constant) {
+      if (double work = judged_.at(n).work; n->op != Op::constant) {
         if (evaluated_ + work > kMostWorkInAll) {
           for (size_t i = k; i < order.size(); ++i) // users that are judged later need not ask again
             if (order[i]->info().kind != OpKind::source) judged_.at(order[i]).known = false;
